@@ -1,0 +1,59 @@
+//! The `wharf` program: its commands, and the wiring of the crates that do the work. Errors end here,
+//! as one clear line that says what failed and what to do next.
+
+mod apply;
+mod data;
+mod kubeconfig;
+mod push;
+mod say;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Kubernetes for WebAssembly in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "wharf", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a cluster on this machine: control plane, nodes, DNS and Ingress in one process.
+    Up(Box<up::Arguments>),
+    /// Pack a component or module as an OCI artifact and push it to a registry.
+    Push(push::Arguments),
+    /// Compiles one image in a process of its own, within limits. Not for people.
+    #[command(name = "__compile", hide = true)]
+    Compile {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+}
+
+/// Runs the program with the process's own arguments.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are not errors; clap knows where each goes.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match arguments.command {
+        Command::Compile { arguments } => return wharf_image::compile::child_main(&arguments, up::compile),
+        Command::Up(arguments) => up::run(*arguments),
+        Command::Push(arguments) => push::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What every cluster runs besides its control plane: applied when it is missing, while the cluster is used already.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{Api, PostParams};
+use kube::{Client, Resource};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::up::coredns;
+
+/// Until a failed attempt is repeated.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Applies them once, and ends with the token.
+pub(crate) async fn keep(client: Client, token: CancellationToken) -> Result<(), Infallible> {
+    let apply = async {
+        while let Err(error) = apply(&client).await {
+            tracing::warn!(%error, "the cluster's DNS could not be deployed; it will be tried again");
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    token.run_until_cancelled(apply).await;
+    token.cancelled().await;
+    Ok(())
+}
+
+async fn apply(client: &Client) -> Result<(), kube::Error> {
+    create::<ServiceAccount>(client, "coredns", json!({"apiVersion": "v1", "kind": "ServiceAccount"})).await?;
+    create::<Deployment>(client, "coredns", deployment()).await
+}
+
+/// Creates it in `kube-system`; one that is there is the user's to change.
+async fn create<K>(client: &Client, name: &str, mut object: Value) -> Result<(), kube::Error>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), "kube-system");
+    if api.get_opt(name).await?.is_some() {
+        return Ok(());
+    }
+    object["metadata"]["name"] = name.into();
+    let object: K = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
+    match api.create(&PostParams { field_manager: Some("wharf".into()), ..PostParams::default() }, &object).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        created => created.map(drop),
+    }
+}
+
+/// Cluster DNS, the endpoints of the Service `kube-dns`.
+fn deployment() -> Value {
+    let labels = json!({"k8s-app": "kube-dns"});
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"labels": labels},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": labels},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "serviceAccountName": "coredns",
+                    // What it knows comes from this process.
+                    "automountServiceAccountToken": false,
+                    "priorityClassName": "system-cluster-critical",
+                    "dnsPolicy": "Default",
+                    "tolerations": [
+                        {"key": "CriticalAddonsOnly", "operator": "Exists"},
+                        {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"},
+                    ],
+                    "containers": [{
+                        "name": "coredns",
+                        "image": format!("{}:{}", coredns::IMAGE, env!("CARGO_PKG_VERSION")),
+                        "ports": [
+                            {"name": "dns", "containerPort": 53, "protocol": "UDP"},
+                            {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},
+                            {"name": "metrics", "containerPort": 9153, "protocol": "TCP"},
+                        ],
+                    }],
+                },
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deployment_is_one_and_its_pods_are_the_services() {
+        let mut object = deployment();
+        object["metadata"]["name"] = "coredns".into();
+        let parsed: Deployment = serde_json::from_value(object.clone()).unwrap();
+        // Nothing that was written is unknown to the kind.
+        let again = serde_json::to_value(&parsed).unwrap();
+        assert_eq!(again["spec"], object["spec"]);
+        assert_eq!(parsed.spec.template.metadata.unwrap().labels.unwrap().get("k8s-app").map(String::as_str), Some("kube-dns"));
+    }
+}

@@ -1,0 +1,355 @@
+//! The parts of a cluster and how they are joined. No part's logic is here.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures::TryStreamExt;
+use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::api::{Api, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+use wharf_image::{CompileCommand, Images};
+use wharf_net::{ClusterNet, ListenerKind, Mode, PodNet, Proto, Scope};
+use wharf_node::{Handlers, KubeletTls, NativeImage, NodeConfig};
+use wharf_server::pki::Pki;
+use wharf_server::{ApiServer, Identity};
+use wharf_store::{RedbStore, Store};
+
+use crate::data::{Folder, write_private};
+use crate::say::Progress;
+use crate::up::coredns::CoreDns;
+use crate::up::dialer::{KUBELET_PORT, Kubelets, OverTls};
+use crate::up::tasks::Group;
+use crate::up::{Arguments, addons, local_images, names};
+use crate::{apply, kubeconfig};
+
+/// The port at which Pods find the API server on the first node.
+const API_PORT: u16 = 6443;
+/// How long the nodes may take to be Ready.
+const READY: Duration = Duration::from_secs(30);
+
+/// A running cluster.
+pub(crate) struct Cluster {
+    api: SocketAddr,
+    http: SocketAddr,
+    https: SocketAddr,
+    kubeconfig: PathBuf,
+    nodes: Vec<String>,
+    images: Images,
+    admin: kube::Client,
+    store: Arc<RedbStore>,
+    /// Ended in this order: who takes requests and runs Pods, who decides, who answers.
+    workloads: Group,
+    control: Group,
+    server: Group,
+    failures: Mutex<mpsc::Receiver<anyhow::Error>>,
+    /// Addresses of the cluster that this process answers itself.
+    _listeners: Vec<wharf_net::Guard>,
+}
+
+impl Cluster {
+    /// Starts everything, and returns once the API answers and all nodes are Ready.
+    pub(crate) async fn start(arguments: &Arguments, folder: &Folder, stop: &CancellationToken, progress: &Progress) -> Result<Cluster> {
+        let api_listener = listen(arguments.api_addr, "--api-addr", "the API").await?;
+        let http_listener = listen(arguments.http_addr, "--http-addr", "Ingress over HTTP").await?;
+        let https_listener = listen(arguments.https_addr, "--https-addr", "Ingress over HTTPS").await?;
+        let (api, http, https) = (api_listener.local_addr()?, http_listener.local_addr()?, https_listener.local_addr()?);
+        folder.describe(&format!("API at https://{}", reachable(api)))?;
+
+        let nodes = node_names(arguments.workers);
+        let addresses: Vec<Ipv4Addr> = (1..=nodes.len()).map(|n| Ipv4Addr::new(10, 88, 0, u8::try_from(n).unwrap_or(u8::MAX))).collect();
+        let pki = Pki::open(&folder.join("pki"), &server_names(api, &addresses)).context("certificates")?;
+        let store = RedbStore::open(&folder.join("store").join("wharf.redb"), wharf_store::Options::default()).context("open the store")?;
+        let store = Arc::new(store);
+        let net = ClusterNet::new(PodNet::new(loopback_mode()));
+        let mut listeners = Vec::new();
+        let api_in_cluster = SocketAddrV4::new(addresses[0], API_PORT);
+        let at = reachable(api);
+        listeners.push(net.listeners.register(Proto::Tcp, api_in_cluster, Scope::Address, at, ListenerKind::Socket, "kube-apiserver")?);
+
+        let (sender, failures) = mpsc::channel(1);
+        let server_group = Group::new(sender.clone());
+        let control = Group::new(sender.clone());
+        let workloads = Group::new(sender);
+
+        let kubelets = Kubelets::default();
+        let dialer: Arc<dyn wharf_server::NodeDialer> = if arguments.kubelet_over_tls {
+            let identity = pki.client("kube-apiserver-kubelet-client", &["system:masters"]).context("the kubelet client's certificate")?;
+            Arc::new(OverTls::new(pki.client_tls(Some(&identity)).context("the kubelet client's TLS")?, net.pod_net.clone()))
+        } else {
+            Arc::new(kubelets.clone())
+        };
+        let config = wharf_server::Config::new(store.clone(), pki.clone(), dialer, SocketAddr::V4(api_in_cluster));
+        let server = ApiServer::new(config).await.context("start the API server")?;
+        server_group.spawn("API server", {
+            let (server, token) = (server.clone(), server_group.token());
+            async move { server.serve(api_listener, token).await }
+        });
+        let ours = pki.kubeconfig(kubeconfig::NAME, &format!("https://{}", reachable(api)));
+        let own = folder.join("kubeconfig");
+        write_private(&own, ours.as_bytes())?;
+        progress.step("API server, on the objects of the data folder");
+
+        let clients: wharf_controllers::Clients = {
+            let server = server.clone();
+            Arc::new(move |account: &'static str| {
+                server.client(match account {
+                    wharf_controllers::SHARED_INFORMERS => Identity::new("system:kube-controller-manager", &[]),
+                    account => Identity::service_account("kube-system", account),
+                })
+            })
+        };
+        let options = wharf_controllers::Options { ca_pem: pki.ca_certificate().to_owned(), ..wharf_controllers::Options::default() };
+        control.spawn("controllers", wharf_controllers::run(clients, options, control.token()));
+        let scheduler = server.client(Identity::scheduler());
+        control.spawn("scheduler", wharf_scheduler::run(scheduler, wharf_scheduler::Options::default(), control.token()));
+
+        let engine = wharf_engine::Engine::new(wharf_engine::EngineConfig::default()).context("set up the WebAssembly engine")?;
+        let images = open_images(folder, &engine, &pki)?;
+        let handlers = Handlers::new();
+        let (dns, resolver) = names::start(&server, &net, &workloads);
+        let coredns: Arc<dyn NativeImage> = Arc::new(CoreDns::new(dns));
+        for (index, (name, address)) in nodes.iter().zip(&addresses).enumerate() {
+            let mut config = NodeConfig::new(
+                name,
+                server.client(Identity::node(name)),
+                engine.clone(),
+                images.clone(),
+                net.clone(),
+                handlers.clone(),
+                folder.join("nodes").join(name),
+                *address,
+                resolver.clone(),
+            );
+            config.cluster_ca = pki.ca_certificate().as_bytes().to_vec();
+            config.version = wharf_server::VERSION.to_owned();
+            config.native = vec![coredns.clone()];
+            config.control_plane = index == 0;
+            if index == 0 && arguments.workers > 0 {
+                config.taints.push(Taint { key: "node-role.kubernetes.io/control-plane".into(), effect: "NoSchedule".into(), ..Taint::default() });
+            }
+            let listener = listen_kubelet(&net, *address).await?;
+            config.kubelet_port = listener.local_addr()?.port();
+            let node = wharf_node::Node::new(config).with_context(|| format!("node {name}"))?;
+            kubelets.add(name, node.kubelet());
+            serve_kubelet(&node, name, *address, listener, &pki, &workloads)?;
+            workloads.spawn(format!("node {name}"), {
+                let token = workloads.token();
+                async move { node.run(token).await }
+            });
+        }
+        crate::up::edge::start(&server, &net, handlers, &addresses, http_listener, https_listener, &workloads)?;
+
+        let admin = server.client(Identity::admin());
+        control.spawn("addons", addons::keep(admin.clone(), control.token()));
+        let cluster = Cluster {
+            api,
+            http,
+            https,
+            kubeconfig: own,
+            nodes,
+            images,
+            admin,
+            store,
+            workloads,
+            control,
+            server: server_group,
+            failures: Mutex::new(failures),
+            _listeners: listeners,
+        };
+        tokio::select! {
+            ready = tokio::time::timeout(READY, cluster.nodes_ready()) => {
+                ready.with_context(|| format!("the nodes are not Ready after {} s; -v tells more", READY.as_secs()))??;
+            }
+            error = cluster.failed() => return Err(error),
+            () = stop.cancelled() => bail!("stopped"),
+        }
+        cluster.label_control_plane().await?;
+        if let Some(file) = &arguments.kubeconfig {
+            kubeconfig::merge_into(file, &ours)?;
+        }
+        Ok(cluster)
+    }
+
+    /// A node may not give itself a role (NodeRestriction); as elsewhere, whoever sets up the cluster does.
+    async fn label_control_plane(&self) -> Result<()> {
+        let api: Api<Node> = Api::all(self.admin.clone());
+        let role = serde_json::json!({"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}});
+        api.patch(&self.nodes[0], &PatchParams::default(), &Patch::Merge(&role)).await.context("label the control plane's node")?;
+        Ok(())
+    }
+
+    /// Applies manifests, whose local images are taken in first.
+    pub(crate) async fn apply(&self, path: &Path, objects: Vec<Value>, progress: &Progress) -> Result<()> {
+        for (reference, file) in local_images::find(path, &objects) {
+            let imported = self.images.import(&file, &reference).await;
+            imported.with_context(|| format!("image {reference}, which {} names", path.display()))?;
+            progress.step(&format!("image      {reference} from {}", file.display()));
+        }
+        let mut deployments = Vec::new();
+        for object in objects {
+            let applied = apply::apply(&self.admin, object).await.with_context(|| format!("apply {}", path.display()))?;
+            progress.step(&format!("{} {}", applied.what, if applied.created { "created" } else { "configured" }));
+            if applied.object.types.as_ref().is_some_and(|t| t.kind == "Deployment") {
+                deployments.push(applied.object);
+            }
+        }
+        for deployment in deployments {
+            let (namespace, name) = (deployment.metadata.namespace.unwrap_or_default(), deployment.metadata.name.unwrap_or_default());
+            match tokio::time::timeout(READY, crate::up::wait::available(&self.admin, &namespace, &name)).await {
+                Ok(available) => progress.step(&format!("deployment/{name} {}", available?)),
+                Err(_) => progress.step(&format!("deployment/{name} is not available yet: see kubectl -n {namespace} describe pods")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Resolves when a part that should run for ever has ended.
+    pub(crate) async fn failed(&self) -> anyhow::Error {
+        let error = self.failures.lock().await.recv().await;
+        match error {
+            Some(error) => error,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends everything in order: requests drained, containers ended, the store flushed.
+    pub(crate) async fn stop(&self) {
+        self.workloads.end().await;
+        self.control.end().await;
+        self.server.end().await;
+        self.store.close().await;
+    }
+
+    async fn nodes_ready(&self) -> Result<()> {
+        let api: Api<Node> = Api::all(self.admin.clone());
+        let list = api.list(&ListParams::default()).await.context("list the nodes")?;
+        let mut waiting: Vec<&String> =
+            self.nodes.iter().filter(|name| !list.items.iter().any(|n| n.metadata.name.as_ref() == Some(*name) && is_ready(n))).collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let version = list.metadata.resource_version.unwrap_or_default();
+        let mut events = std::pin::pin!(api.watch(&WatchParams::default(), &version).await.context("watch the nodes")?);
+        while let Some(event) = events.try_next().await.context("watch the nodes")? {
+            if let WatchEvent::Added(node) | WatchEvent::Modified(node) = event
+                && is_ready(&node)
+            {
+                waiting.retain(|name| node.metadata.name.as_ref() != Some(*name));
+                if waiting.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+        bail!("the watch of the nodes ended")
+    }
+
+    /// The hosts of all Ingress rules, in the order of their names.
+    pub(crate) async fn ingress_hosts(&self) -> Vec<String> {
+        let api: Api<Ingress> = Api::all(self.admin.clone());
+        let Ok(list) = api.list(&ListParams::default()).await else { return Vec::new() };
+        let rules = list.items.into_iter().filter_map(|i| i.spec).flat_map(|s| s.rules.unwrap_or_default());
+        rules.filter_map(|rule| rule.host).filter(|host| !host.starts_with('*')).collect()
+    }
+
+    /// `https://127.0.0.1:6443`
+    pub(crate) fn api_url(&self) -> String {
+        format!("https://{}", reachable(self.api))
+    }
+
+    /// `http://HOST:8080/`; the address where `host` is empty.
+    pub(crate) fn http_url(&self, host: &str) -> String {
+        let at = reachable(self.http);
+        if host.is_empty() { format!("http://{at}") } else { format!("http://{host}:{}/", at.port()) }
+    }
+
+    /// `https://127.0.0.1:8443`
+    pub(crate) fn https_url(&self) -> String {
+        format!("https://{}", reachable(self.https))
+    }
+
+    /// The admin's kubeconfig.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The nodes' names.
+    pub(crate) fn nodes(&self) -> &[String] {
+        &self.nodes
+    }
+}
+
+async fn listen(address: SocketAddr, flag: &str, what: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listen at {address} for {what}; choose another address with {flag}, or port 0 for a free one"))
+}
+
+/// `control-plane`, `worker`, `worker2`, `worker3`, …
+fn node_names(workers: u8) -> Vec<String> {
+    let workers = (1..=workers).map(|n| if n == 1 { "worker".to_owned() } else { format!("worker{n}") });
+    std::iter::once("control-plane".to_owned()).chain(workers).collect()
+}
+
+/// Names for the API server's certificate beside those it always has.
+fn server_names(api: SocketAddr, nodes: &[Ipv4Addr]) -> Vec<String> {
+    let mut names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+    names.push(reachable(api).ip().to_string());
+    if api.ip().is_unspecified()
+        && let Ok(host) = std::fs::read_to_string("/proc/sys/kernel/hostname")
+    {
+        names.push(host.trim().to_owned());
+    }
+    names
+}
+
+/// An address that can be dialled: the loopback one in place of `0.0.0.0`.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(a) if a.ip().is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, a.port())),
+        SocketAddr::V6(a) if a.ip().is_unspecified() => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, a.port())),
+        other => other,
+    }
+}
+
+fn loopback_mode() -> Mode {
+    if rustix::process::geteuid().is_root() {
+        return Mode::Loopback { unprivileged_from: 0 };
+    }
+    Mode::loopback(&std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default())
+}
+
+fn open_images(folder: &Folder, engine: &wharf_engine::Engine, pki: &Pki) -> Result<Images> {
+    let compile = CompileCommand::current_exe().context("find our own executable")?;
+    let compatibility = wharf_image::Compatibility { p2: engine.compatibility(wharf_engine::Flavor::P2), p3: engine.compatibility(wharf_engine::Flavor::P3) };
+    let mut options = wharf_image::Options::new(compile, compatibility, wharf_image::Offers::new(wharf_engine::offers()));
+    options.aliases = wharf_image::Aliases::tutorials();
+    options.transport.extra_roots.push(pki.ca_certificate().as_bytes().to_vec());
+    Images::open(folder.join("images"), options).context("open the image store")
+}
+
+/// The kubelet's port on the node's own address; a free one where another cluster of this machine has it.
+async fn listen_kubelet(net: &ClusterNet, address: Ipv4Addr) -> Result<TcpListener> {
+    let at = net.pod_net.kernel(SocketAddrV4::new(address, KUBELET_PORT));
+    match TcpListener::bind(at).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind(SocketAddrV4::new(*at.ip(), 0)).await.with_context(|| format!("listen at {} for the kubelet API", at.ip())),
+    }
+}
+
+/// The kubelet API on the node's own address.
+fn serve_kubelet(node: &wharf_node::Node, name: &str, address: Ipv4Addr, listener: TcpListener, pki: &Pki, group: &Group) -> Result<()> {
+    let issued = pki.serving(&format!("system:node:{name}"), &["system:nodes"], &[name.to_owned(), address.to_string()])?;
+    let tls = KubeletTls::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes(), pki.ca_certificate().as_bytes())?;
+    group.spawn(format!("kubelet API of {name}"), wharf_node::serve_kubelet(listener, tls, node.kubelet(), group.token()));
+    Ok(())
+}
+
+fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+}

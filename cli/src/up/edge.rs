@@ -1,0 +1,70 @@
+//! The way in: Ingress over HTTP and HTTPS, and the Services' listeners for native programs.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use http::Request;
+use tokio::net::TcpListener;
+use wharf_ingress::{Body, Ingress, LocalError, LocalFailure, LocalFuture, LocalHandlers, Options, ServiceProxy, ServiceProxyOptions};
+use wharf_net::ClusterNet;
+use wharf_node::Handlers;
+use wharf_server::{ApiServer, Identity};
+
+use crate::up::tasks::Group;
+
+/// Starts them all; they serve in the background.
+pub(crate) fn start(
+    server: &ApiServer,
+    net: &Arc<ClusterNet>,
+    handlers: Arc<Handlers>,
+    addresses: &[Ipv4Addr],
+    http: TcpListener,
+    https: TcpListener,
+    group: &Group,
+) -> Result<()> {
+    let proxy = ServiceProxy::new(net.clone(), ServiceProxyOptions { nodes: addresses.to_vec(), ..ServiceProxyOptions::default() });
+    let client = server.client(Identity::new("system:kube-proxy", &[]));
+    group.spawn("Service proxy", forever(proxy.run(client, group.token())));
+
+    // Every node's address leads here; the first one's is shown.
+    let options = Options { addresses: addresses.iter().take(1).map(|ip| (*ip).into()).collect(), ..Options::default() };
+    let ingress = Ingress::new(net.clone(), Arc::new(InProcess(handlers)), options).context("set up the Ingress")?;
+    let client = server.client(Identity::service_account("kube-system", "ingress-nginx"));
+    group.spawn("Ingress controller", forever(ingress.clone().run(client, group.token())));
+    group.spawn("Ingress over HTTP", forever(ingress.clone().serve_http(http, group.token())));
+    group.spawn("Ingress over HTTPS", ingress.serve_https(https, group.token()));
+    Ok(())
+}
+
+async fn forever(work: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {
+    work.await;
+    Ok(())
+}
+
+/// The Ingress calls this process' Pods without a socket.
+struct InProcess(Arc<Handlers>);
+
+impl LocalHandlers for InProcess {
+    fn serves(&self, endpoint: SocketAddr) -> bool {
+        matches!(endpoint, SocketAddr::V4(endpoint) if self.0.get(endpoint).is_some())
+    }
+
+    fn call(&self, endpoint: SocketAddr, request: Request<Body>, peer: SocketAddr) -> Result<LocalFuture, Request<Body>> {
+        let handler = match endpoint {
+            SocketAddr::V4(endpoint) => self.0.get(endpoint),
+            SocketAddr::V6(_) => None,
+        };
+        let Some(handler) = handler else { return Err(request) };
+        Ok(Box::pin(async move {
+            handler.call(request, peer).await.map_err(|error| LocalError {
+                failure: match error.status().as_u16() {
+                    503 => LocalFailure::Busy,
+                    504 => LocalFailure::TimedOut,
+                    _ => LocalFailure::Broken,
+                },
+                message: error.to_string(),
+            })
+        }))
+    }
+}

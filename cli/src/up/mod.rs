@@ -1,0 +1,188 @@
+//! `wharf up`: a whole cluster in this process.
+
+mod addons;
+mod cluster;
+mod coredns;
+mod dialer;
+mod edge;
+mod local_images;
+mod names;
+mod report;
+mod tasks;
+mod wait;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use cluster::Cluster;
+
+use crate::say::Progress;
+use crate::{apply, data};
+
+/// How long containers, requests and the store may take to end.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// What `wharf up` is told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  wharf up                                 one node, on the usual ports
+  wharf up --workers 3                     nodes control-plane, worker, worker2, worker3
+  wharf up --apply examples/hello          and deploy the manifests of a folder
+  wharf up --kubeconfig ~/.kube/config     and make it kubectl's current context
+  wharf up --api-addr 127.0.0.1:0 --http-addr 127.0.0.1:0 --https-addr 127.0.0.1:0 --data-dir /tmp/w
+                                           a second cluster, on ports that are free
+
+Stop it with Ctrl-C. Objects stay in the data folder; the next `wharf up` takes them up again.")]
+pub(crate) struct Arguments {
+    /// Where objects, certificates and images are kept [default: wharf in the XDG data folder].
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Where the Kubernetes API listens; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6443")]
+    api_addr: SocketAddr,
+    /// Where Ingresses are served over HTTP; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    http_addr: SocketAddr,
+    /// Where Ingresses are served over HTTPS; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    https_addr: SocketAddr,
+    /// Worker nodes beside `control-plane`, which then takes no ordinary Pods. Without it, there is one node that takes all.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=200))]
+    workers: u8,
+    /// Merge the context `wharf` into this kubeconfig as well, once the API answers.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Apply a manifest, or a folder of them, once the cluster runs. Repeatable.
+    #[arg(long, value_name = "PATH")]
+    apply: Vec<PathBuf>,
+    /// Reach the nodes' kubelet API over TLS, as separate processes do, instead of by a call.
+    #[arg(long, hide = true)]
+    kubelet_over_tls: bool,
+    /// Log more: -v what happens, -vv how. `RUST_LOG` says it in detail.
+    #[arg(long, short, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// What the compiling child does.
+pub(crate) fn compile(flavor: wharf_image::Flavor, wasm: &[u8]) -> Result<Vec<u8>, String> {
+    let flavor = match flavor {
+        wharf_image::Flavor::P2 => wharf_engine::Flavor::P2,
+        wharf_image::Flavor::P3 => wharf_engine::Flavor::P3,
+    };
+    wharf_engine::compile(flavor, wasm).map_err(|error| error.to_string())
+}
+
+/// Runs the cluster until it is told to stop.
+pub(crate) fn run(arguments: Arguments) -> Result<()> {
+    log(arguments.verbose);
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let result = runtime.block_on(serve(arguments));
+    // What still blocks (a guest in a host call) must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    result
+}
+
+async fn serve(arguments: Arguments) -> Result<()> {
+    let progress = Progress::new();
+    let stop = CancellationToken::new();
+    let mut signals = Signals::new()?;
+    // Manifests are read first: a typing error should not cost a start.
+    let mut manifests = Vec::new();
+    for path in &arguments.apply {
+        manifests.push((path.clone(), apply::read(path)?));
+    }
+    let folder = match &arguments.data_dir {
+        Some(folder) => data::Folder::take(folder)?,
+        None => data::Folder::take(&data::default_folder()?)?,
+    };
+    let starting = async {
+        let cluster = Cluster::start(&arguments, &folder, &stop, &progress).await?;
+        report::ready(&cluster, &progress);
+        for (path, objects) in manifests {
+            cluster.apply(&path, objects, &progress).await?;
+        }
+        report::next(&cluster, &progress).await;
+        Ok::<Cluster, anyhow::Error>(cluster)
+    };
+    let cluster = tokio::select! {
+        cluster = starting => cluster,
+        name = signals.next() => Err(anyhow::anyhow!("stopped by {name} while starting")),
+    };
+    let cluster = match cluster {
+        Ok(cluster) => cluster,
+        Err(error) => {
+            stop.cancel();
+            return Err(error);
+        }
+    };
+    let failed = tokio::select! {
+        name = signals.next() => {
+            progress.line(&format!("\n{name}: stopping; once more to stop at once"));
+            None
+        }
+        error = cluster.failed() => Some(error),
+    };
+    let stopped = tokio::select! {
+        stopped = tokio::time::timeout(DRAIN, cluster.stop()) => stopped.is_ok(),
+        _ = signals.next() => false,
+    };
+    if !stopped {
+        tracing::warn!("not everything ended in time");
+    }
+    match failed {
+        None => Ok(()),
+        Some(error) => Err(error),
+    }
+}
+
+/// A Pod that listens holds descriptors: takes as many as the system lets this process have.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, "the limit of open files could not be raised: few Pods will fit");
+    }
+}
+
+/// Ctrl-C and the polite kill.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals> {
+        let listen = |kind| signal(kind).context("listen for signals");
+        Ok(Signals { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "Ctrl-C",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+fn log(verbose: u8) {
+    use std::io::IsTerminal;
+    use tracing_subscriber::EnvFilter;
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        let quiet = "hyper=warn,hyper_util=warn,rustls=warn,h2=warn,tower=warn,kube_client=warn,wasmtime=warn,cranelift=warn,hickory=warn,hickory_server=warn";
+        EnvFilter::new(format!("{level},{quiet}"))
+    });
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+}

@@ -1,0 +1,212 @@
+//! Who owns whom: the metadata of all objects of all kinds, as the garbage collector and the namespace controller see them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use parking_lot::RwLock;
+
+use crate::resource::{Key, Resource, Target, namespace};
+
+/// One object.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "metadata's own names")]
+pub struct Node {
+    pub resource: Arc<Resource>,
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    pub resource_version: String,
+    pub owners: Vec<OwnerReference>,
+    pub finalizers: Vec<String>,
+    /// It has a deletionTimestamp.
+    pub deleting: bool,
+}
+
+impl Node {
+    /// Whether this finalizer holds it.
+    pub fn held_by(&self, finalizer: &str) -> bool {
+        self.finalizers.iter().any(|f| f == finalizer)
+    }
+
+    /// The object as the target of a step, in just this version.
+    pub fn target(&self) -> Target {
+        Target {
+            resource: (*self.resource).clone(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            uid: Some(self.uid.clone()),
+            resource_version: Some(self.resource_version.clone()),
+        }
+    }
+}
+
+/// The graph of all objects.
+#[derive(Default)]
+pub struct Graph {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    nodes: HashMap<String, Arc<Node>>,
+    dependents: HashMap<String, HashSet<String>>,
+    namespaces: HashMap<String, HashSet<String>>,
+    /// Kinds that are watched, by (group, kind).
+    resources: BTreeMap<(String, String), Arc<Resource>>,
+}
+
+/// What is left in a namespace of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remaining {
+    /// The kind.
+    pub resource: Arc<Resource>,
+    /// How many objects.
+    pub count: usize,
+    /// How many of them are being deleted.
+    pub deleting: usize,
+    /// Finalizers that hold them, with how many objects each.
+    pub finalizers: BTreeMap<String, usize>,
+}
+
+impl Graph {
+    /// The object of this uid.
+    pub fn get(&self, uid: &str) -> Option<Arc<Node>> {
+        self.inner.read().nodes.get(uid).cloned()
+    }
+
+    /// The objects that name this uid as an owner, in the order of their names.
+    pub fn dependents(&self, uid: &str) -> Vec<Arc<Node>> {
+        let inner = self.inner.read();
+        let mut all: Vec<_> = inner.dependents.get(uid).into_iter().flatten().filter_map(|d| inner.nodes.get(d).cloned()).collect();
+        all.sort_by(|a, b| (&a.resource, &a.name).cmp(&(&b.resource, &b.name)));
+        all
+    }
+
+    /// The watched kind that an owner reference names.
+    pub fn resource(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        self.inner.read().resources.get(&(group.to_owned(), kind.to_owned())).cloned()
+    }
+
+    /// All watched kinds that live in namespaces.
+    pub fn namespaced_resources(&self) -> Vec<Arc<Resource>> {
+        self.inner.read().resources.values().filter(|r| r.namespaced).cloned().collect()
+    }
+
+    /// What is in a namespace, by kind.
+    pub fn remaining(&self, namespace: &str) -> Vec<Remaining> {
+        let inner = self.inner.read();
+        let mut kinds: BTreeMap<Arc<Resource>, Remaining> = BTreeMap::new();
+        for node in inner.namespaces.get(namespace).into_iter().flatten().filter_map(|uid| inner.nodes.get(uid)) {
+            let kind = kinds.entry(node.resource.clone()).or_insert_with(|| Remaining {
+                resource: node.resource.clone(),
+                count: 0,
+                deleting: 0,
+                finalizers: BTreeMap::new(),
+            });
+            kind.count += 1;
+            kind.deleting += usize::from(node.deleting);
+            for finalizer in &node.finalizers {
+                *kind.finalizers.entry(finalizer.clone()).or_default() += 1;
+            }
+        }
+        kinds.into_values().collect()
+    }
+
+    /// Declares a kind as watched.
+    pub(crate) fn declare(&self, resource: Arc<Resource>) {
+        self.inner.write().resources.insert((resource.group.to_string(), resource.kind.to_string()), resource);
+    }
+
+    /// Forgets a kind and its objects; gives the uids that went.
+    pub(crate) fn forget(&self, resource: &Resource) -> Vec<Arc<Node>> {
+        self.inner.write().resources.retain(|_, r| **r != *resource);
+        let gone: Vec<_> = self.inner.read().nodes.values().filter(|n| *n.resource == *resource).cloned().collect();
+        for node in &gone {
+            self.remove(&node.uid);
+        }
+        gone
+    }
+
+    /// Puts an object in, and gives what it was before.
+    pub(crate) fn apply(&self, resource: &Arc<Resource>, meta: &ObjectMeta) -> Option<Arc<Node>> {
+        let node = node(resource, meta);
+        if node.uid.is_empty() {
+            return None;
+        }
+        let mut inner = self.inner.write();
+        let old = inner.nodes.get(&node.uid).cloned();
+        for owner in old.iter().flat_map(|o| &o.owners).filter(|o| !node.owners.iter().any(|n| n.uid == o.uid)) {
+            inner.unlink(&owner.uid, &node.uid);
+        }
+        for owner in &node.owners {
+            inner.dependents.entry(owner.uid.clone()).or_default().insert(node.uid.clone());
+        }
+        if !node.namespace.is_empty() && old.is_none() {
+            inner.namespaces.entry(node.namespace.clone()).or_default().insert(node.uid.clone());
+        }
+        inner.nodes.insert(node.uid.clone(), Arc::new(node));
+        old
+    }
+
+    /// Takes an object out, and gives what it was.
+    pub(crate) fn remove(&self, uid: &str) -> Option<Arc<Node>> {
+        let mut inner = self.inner.write();
+        let old = inner.nodes.remove(uid)?;
+        for owner in &old.owners {
+            inner.unlink(&owner.uid, uid);
+        }
+        if let Some(of) = inner.namespaces.get_mut(&old.namespace) {
+            of.remove(uid);
+            if of.is_empty() {
+                inner.namespaces.remove(&old.namespace);
+            }
+        }
+        Some(old)
+    }
+}
+
+impl Inner {
+    fn unlink(&mut self, owner: &str, dependent: &str) {
+        if let Some(of) = self.dependents.get_mut(owner) {
+            of.remove(dependent);
+            if of.is_empty() {
+                self.dependents.remove(owner);
+            }
+        }
+    }
+}
+
+fn node(resource: &Arc<Resource>, meta: &ObjectMeta) -> Node {
+    Node {
+        resource: resource.clone(),
+        namespace: namespace(meta).to_owned(),
+        name: meta.name.clone().unwrap_or_default(),
+        uid: meta.uid.clone().unwrap_or_default(),
+        resource_version: meta.resource_version.clone().unwrap_or_default(),
+        owners: meta.owner_references.clone().unwrap_or_default(),
+        finalizers: meta.finalizers.clone().unwrap_or_default(),
+        deleting: meta.deletion_timestamp.is_some(),
+    }
+}
+
+/// What happened to one node.
+pub struct GraphChange {
+    /// As it was known before.
+    pub old: Option<Arc<Node>>,
+    /// As it is now.
+    pub new: Option<Arc<Node>>,
+}
+
+impl GraphChange {
+    /// The node as it is known last.
+    pub fn latest(&self) -> &Node {
+        self.new.as_deref().or(self.old.as_deref()).expect("a change has at least one side")
+    }
+
+    /// The key of the garbage collector: the uid.
+    pub fn key(&self) -> Key {
+        Key::new("", self.latest().uid.clone())
+    }
+}

@@ -1,0 +1,158 @@
+//! The kinds that are cached whole: what is dropped of them, and how they are found again.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Affinity, ConfigMap, Container, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use crate::cache::Cache;
+use crate::resource::{Typed, namespace};
+
+/// Labels, as objects have them.
+pub type Labels = BTreeMap<String, String>;
+
+impl Typed for ClusterRole {
+    const NAMESPACED: bool = false;
+}
+impl Typed for ControllerRevision {}
+impl Typed for DaemonSet {}
+impl Typed for Deployment {}
+impl Typed for Endpoints {}
+impl Typed for Job {}
+impl Typed for Lease {}
+impl Typed for ReplicaSet {}
+impl Typed for Service {}
+
+impl Typed for EndpointSlice {
+    fn index(&self, into: &mut Vec<String>) {
+        if let Some(service) = self.metadata.labels.as_ref().and_then(|l| l.get("kubernetes.io/service-name")) {
+            into.push(format!("service/{}/{service}", namespace(&self.metadata)));
+        }
+    }
+}
+
+impl Typed for ServiceAccount {
+    fn strip(&mut self) {
+        self.secrets = None;
+        self.image_pull_secrets = None;
+    }
+}
+
+impl Typed for Namespace {
+    const NAMESPACED: bool = false;
+}
+
+impl Typed for Node {
+    const NAMESPACED: bool = false;
+    fn strip(&mut self) {
+        if let Some(status) = &mut self.status {
+            status.images = None;
+        }
+    }
+}
+
+impl Typed for ConfigMap {
+    fn strip(&mut self) {
+        if self.metadata.name.as_deref() != Some("kube-root-ca.crt") {
+            self.data = None;
+        }
+        self.binary_data = None;
+    }
+}
+
+impl Typed for Pod {
+    fn strip(&mut self) {
+        if let Some(spec) = &mut self.spec {
+            spec.volumes = None;
+            spec.affinity = spec.affinity.take().and_then(to_a_name);
+            spec.topology_spread_constraints = None;
+            spec.image_pull_secrets = None;
+            spec.ephemeral_containers = None;
+            for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+                *container = Container {
+                    name: std::mem::take(&mut container.name),
+                    ports: container.ports.take(),
+                    restart_policy: container.restart_policy.take(),
+                    ..Container::default()
+                };
+            }
+        }
+        if let Some(status) = &mut self.status {
+            status.init_container_statuses = None;
+            status.ephemeral_container_statuses = None;
+            for container in status.container_statuses.iter_mut().flatten() {
+                container.last_state = None;
+                if let Some(ended) = container.state.as_mut().and_then(|s| s.terminated.as_mut()) {
+                    ended.message = None;
+                }
+                container.resources = None;
+                container.allocated_resources = None;
+            }
+        }
+    }
+
+    fn index(&self, into: &mut Vec<String>) {
+        if let Some(node) = self.spec.as_ref().and_then(|s| s.node_name.as_deref()) {
+            into.push(format!("node/{node}"));
+        }
+        for (key, value) in self.metadata.labels.iter().flatten() {
+            into.push(label_term(namespace(&self.metadata), key, value));
+        }
+        if matches!(self.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Succeeded" | "Failed")) {
+            into.push("terminated".to_owned());
+        }
+    }
+}
+
+/// Of an affinity what ties a DaemonSet's Pod to its node: terms of fields.
+fn to_a_name(affinity: Affinity) -> Option<Affinity> {
+    let mut node = affinity.node_affinity?;
+    node.preferred_during_scheduling_ignored_during_execution = None;
+    let terms = &mut node.required_during_scheduling_ignored_during_execution.as_mut()?.node_selector_terms;
+    terms.retain(|t| t.match_fields.is_some());
+    terms.iter_mut().for_each(|t| t.match_expressions = None);
+    (!terms.is_empty()).then(|| Affinity { node_affinity: Some(node), ..Affinity::default() })
+}
+
+fn label_term(namespace: &str, key: &str, value: &str) -> String {
+    format!("label/{namespace}/{key}={value}")
+}
+
+/// The Pods of a namespace whose labels hold the whole selector, which is not empty.
+pub fn pods_selected(pods: &Cache<Pod>, namespace: &str, selector: &Labels) -> Vec<std::sync::Arc<Pod>> {
+    let rarest = selector.iter().map(|(k, v)| label_term(namespace, k, v)).min_by_key(|term| pods.count(term));
+    let mut found = rarest.map(|term| pods.by(&term)).unwrap_or_default();
+    found.retain(|pod| holds(pod.metadata.labels.as_ref(), selector));
+    found
+}
+
+/// Whether the labels hold every pair of the selector.
+pub fn holds(labels: Option<&Labels>, selector: &Labels) -> bool {
+    selector.iter().all(|(key, value)| labels.and_then(|l| l.get(key)) == Some(value))
+}
+
+/// Whether a `LabelSelector` matches. The empty selector matches everything, an unknown operator nothing.
+pub fn matches(selector: &LabelSelector, labels: Option<&Labels>) -> bool {
+    let value = |key: &str| labels.and_then(|l| l.get(key));
+    selector.match_labels.as_ref().is_none_or(|m| holds(labels, m))
+        && selector.match_expressions.iter().flatten().all(|e| {
+            let among = |v: &String| e.values.iter().flatten().any(|x| x == v);
+            match e.operator.as_str() {
+                "In" => value(&e.key).is_some_and(among),
+                "NotIn" => !value(&e.key).is_some_and(among),
+                "Exists" => value(&e.key).is_some(),
+                "DoesNotExist" => value(&e.key).is_none(),
+                _ => false,
+            }
+        })
+}
+
+/// Whether a selector selects everything, as the empty one does.
+pub fn selects_everything(selector: &LabelSelector) -> bool {
+    selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty) && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
+}

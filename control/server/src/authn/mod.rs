@@ -1,0 +1,41 @@
+//! Who asks: an identity that the connection brought (client certificate, in-process client), else a bearer token, else nobody.
+
+pub(crate) mod impersonation;
+pub(crate) mod tokens;
+
+use std::sync::Arc;
+
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use wharf_api::status::ApiError;
+use wharf_store::WatchCache;
+
+use crate::Identity;
+use tokens::Tokens;
+
+/// The identity of a request. Nobody in particular is [`Identity::anonymous`]; credentials that are no good are refused.
+pub(crate) fn authenticate(parts: &Parts, tokens: &Tokens, cache: &WatchCache) -> Result<Arc<Identity>, ApiError> {
+    if let Some(identity) = parts.extensions.get::<Arc<Identity>>() {
+        return Ok(identity.clone());
+    }
+    let Some(header) = parts.headers.get(AUTHORIZATION) else { return Ok(Arc::new(Identity::anonymous())) };
+    let token = header.to_str().ok().and_then(bearer).ok_or_else(ApiError::unauthorized)?;
+    match tokens.verify(token, &[], cache) {
+        Ok((identity, _)) => Ok(identity),
+        Err(error) => {
+            tracing::debug!(%error, "unable to authenticate the request");
+            Err(ApiError::unauthorized())
+        }
+    }
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Paths that need no credentials: health and version.
+pub(crate) fn open_to_all(path: &str) -> bool {
+    matches!(path, "/healthz" | "/livez" | "/readyz" | "/version" | "/version/")
+}

@@ -1,0 +1,10 @@
+//! The Ingress and the Service proxy over real sockets.
+
+mod bed;
+mod controller;
+mod failures;
+mod fake_api;
+mod forwarding;
+mod local;
+mod service_proxy;
+mod tls;

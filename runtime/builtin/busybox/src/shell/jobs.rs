@@ -1,0 +1,94 @@
+//! What `&` starts.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use crate::rt::Task;
+use crate::signals::{self, Delivered, Inbox};
+
+/// A job: shared by the shell and its subshells.
+#[derive(Clone)]
+pub struct Job(Rc<State>);
+
+struct State {
+    pid: u32,
+    signals: Rc<Inbox>,
+    status: Cell<Option<i32>>,
+    task: RefCell<Option<Task<()>>>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+thread_local! {
+    // Process numbers of this component. The component's own process is 1.
+    static NEXT: Cell<u32> = const { Cell::new(2) };
+}
+
+impl Job {
+    /// Starts a job.
+    pub fn start(signals: Rc<Inbox>, work: impl Future<Output = i32> + 'static) -> Job {
+        let pid = NEXT.with(|next| next.replace(next.get().wrapping_add(1).max(2)));
+        let job = Job(Rc::new(State { pid, signals, status: Cell::new(None), task: RefCell::default(), waiting: RefCell::default() }));
+        let weak = Rc::downgrade(&job.0);
+        let task = crate::rt::spawn(async move {
+            let status = work.await;
+            if let Some(state) = weak.upgrade() {
+                Job(state).end(status);
+            }
+        });
+        *job.0.task.borrow_mut() = Some(task);
+        job
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.pid
+    }
+
+    pub fn status(&self) -> Option<i32> {
+        self.0.status.get()
+    }
+
+    fn end(&self, status: i32) {
+        self.0.status.set(Some(self.0.status.get().unwrap_or(status)));
+        self.0.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+    }
+
+    /// Waits for its end.
+    pub async fn wait(&self) -> i32 {
+        poll_fn(|cx| {
+            if let Some(status) = self.status() {
+                return Poll::Ready(status);
+            }
+            let mut waiting = self.0.waiting.borrow_mut();
+            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                waiting.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Sends it a signal; false when it is no more.
+    pub fn signal(&self, signal: i32) -> bool {
+        if self.status().is_some() {
+            return false;
+        }
+        let harmless = matches!(signals::name(signal), Some("EXIT" | "CHLD" | "CONT" | "URG" | "WINCH"));
+        if !harmless && self.0.signals.deliver(signal) == Delivered::Fatal {
+            let task = self.0.task.borrow_mut().take();
+            self.end(128 + signal);
+            drop(task);
+        }
+        true
+    }
+}
+
+impl Drop for State {
+    /// A job outlives the shell that started it.
+    fn drop(&mut self) {
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.detach();
+        }
+    }
+}

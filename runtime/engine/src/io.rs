@@ -1,0 +1,194 @@
+//! Where a container's output goes.
+
+use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::Mutex;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite};
+use wasmtime_wasi::cli::{AsyncStdinStream, IsTerminal, StdinStream, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+/// Receives what a container writes to stdout or stderr.
+///
+/// Backpressure: a sink that cannot take more answers `Pending` (and wakes the task later); the guest's write then
+/// waits. At most 64 KiB are held by the engine meanwhile.
+pub trait LogSink: Send + Sync + 'static {
+    /// Takes a prefix of `bytes` (at least one byte, when `bytes` is not empty) and says how many. An error closes the
+    /// stream for the guest (`EPIPE`).
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Whether the guest is to believe that it writes to a terminal.
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+/// Drops whatever is written.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Discard;
+
+impl LogSink for Discard {
+    fn poll_write(&self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+}
+
+/// Bytes that the engine holds for a sink that cannot take more.
+const HELD: usize = 64 << 10;
+
+/// One of a container's output streams; clones are the same stream.
+#[derive(Clone)]
+pub(crate) struct Output(Arc<Inner>);
+
+struct Inner {
+    sink: Arc<dyn LogSink>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    bytes: BytesMut,
+    closed: bool,
+}
+
+impl Output {
+    pub(crate) fn new(sink: Arc<dyn LogSink>) -> Self {
+        Self(Arc::new(Inner { sink, held: Mutex::default() }))
+    }
+
+    /// Hands on what is held; ready when all is.
+    pub(crate) fn poll_drain(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut held = self.0.held.lock();
+        while !held.bytes.is_empty() {
+            match self.0.sink.poll_write(cx, &held.bytes) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    let n = n.min(held.bytes.len());
+                    held.bytes.advance(n);
+                }
+                Poll::Ready(failed) => {
+                    held.closed = true;
+                    held.bytes.clear();
+                    return Poll::Ready(Err(failed.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into())));
+                }
+            }
+        }
+        Poll::Ready(if held.closed { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) })
+    }
+
+    /// Writes `bytes`, holding what the sink does not take at once.
+    fn put(&self, cx: &mut Context<'_>, mut bytes: &[u8]) -> io::Result<()> {
+        if self.poll_drain(cx).is_ready() {
+            let mut held = self.0.held.lock();
+            if held.closed {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            while !bytes.is_empty() {
+                match self.0.sink.poll_write(cx, bytes) {
+                    Poll::Ready(Ok(n)) if n > 0 => bytes = &bytes[n.min(bytes.len())..],
+                    Poll::Ready(failed) => {
+                        held.closed = true;
+                        return Err(failed.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into()));
+                    }
+                    Poll::Pending => break,
+                }
+            }
+        }
+        self.0.held.lock().bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn room(&self) -> usize {
+        HELD.saturating_sub(self.0.held.lock().bytes.len())
+    }
+}
+
+fn noop() -> Context<'static> {
+    Context::from_waker(futures::task::noop_waker_ref())
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        self.0.sink.is_terminal()
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for Output {
+    async fn ready(&mut self) {
+        // Instances of a container share the stream: it is enough that there is room.
+        let room = |cx: &mut Context<'_>| if self.poll_drain(cx).is_ready() || self.room() >= HELD / 2 { Poll::Ready(()) } else { Poll::Pending };
+        std::future::poll_fn(room).await;
+    }
+}
+
+#[async_trait::async_trait]
+impl OutputStream for Output {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.put(&mut noop(), &bytes).map_err(|_| StreamError::Closed)
+    }
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+    fn check_write(&mut self) -> StreamResult<usize> {
+        match self.poll_drain(&mut noop()) {
+            Poll::Ready(Ok(())) => Ok(HELD),
+            Poll::Ready(Err(_)) => Err(StreamError::Closed),
+            Poll::Pending => Ok(self.room()),
+        }
+    }
+}
+
+impl AsyncWrite for Output {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.room() < HELD / 2 {
+            std::task::ready!(self.poll_drain(cx))?;
+        }
+        let n = bytes.len().min(self.room());
+        Poll::Ready(self.put(cx, &bytes[..n]).map(|()| n))
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_drain(cx)
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_drain(cx)
+    }
+}
+
+/// A container's stdin, with its terminal-ness.
+pub(crate) struct Input {
+    stream: AsyncStdinStream,
+    terminal: bool,
+}
+
+impl Input {
+    pub(crate) fn new(from: Box<dyn AsyncRead + Send + Sync + Unpin>, terminal: bool) -> Self {
+        Self { stream: AsyncStdinStream::new(from), terminal }
+    }
+}
+
+impl IsTerminal for Input {
+    fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+}
+
+impl StdinStream for Input {
+    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
+        self.stream.async_stream()
+    }
+    fn p2_stream(&self) -> Box<dyn wasmtime_wasi::p2::InputStream> {
+        self.stream.p2_stream()
+    }
+}

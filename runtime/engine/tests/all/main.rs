@@ -1,0 +1,10 @@
+//! The engine with real guests (see `tests/guests`).
+
+mod cluster;
+mod command;
+mod files;
+mod http;
+mod inspect;
+mod limits;
+mod sockets;
+mod support;

@@ -1,0 +1,46 @@
+//! wharf-node: the node agent, what the kubelet is elsewhere. Pods that are bound to its node become containers of `wharf-engine`.
+//!
+//! | module | its one job |
+//! |---|---|
+//! | [`registration`] | the Node object, its status and its Lease |
+//! | `pods` | own Pods from the API to one worker each |
+//! | [`pod`] | one Pod: record, plan ([`pod::sync`], pure), status ([`pod::status`], pure), the worker that performs |
+//! | [`world`] | what a container finds: environment, `/etc` files (pure) |
+//! | [`volumes`] | ConfigMap, Secret, projected, downward API and emptyDir volumes |
+//! | [`native`] | images that are code of this process: cluster DNS in a Pod's place |
+//! | [`http`] | listening for `wasi:http` containers |
+//! | [`network`], [`outgoing`] | a guest's sockets and requests, over `wharf-net` |
+//! | [`probes`] | liveness, readiness, startup |
+//! | [`logs`] | a container's output: files, rotation, reading |
+//! | [`kubelet`] | the kubelet API: logs, Pods, statistics |
+//!
+//! Architecture Invariant: the node is a client of the API and of nothing else of the control plane; a Pod's failure is that Pod's alone,
+//! so every worker is its own task, and nothing a worker waits for is held by another.
+
+mod backoff;
+mod config;
+mod events;
+mod handlers;
+pub mod http;
+mod images;
+mod ipam;
+pub mod kubelet;
+pub mod logs;
+pub mod native;
+pub mod network;
+mod node;
+pub mod outgoing;
+pub mod pod;
+mod pods;
+pub mod probes;
+mod quantity;
+pub mod registration;
+mod services;
+pub mod volumes;
+pub mod world;
+
+pub use config::{LookupError, NodeConfig, NodeError, Resolver};
+pub use handlers::{Handler, Handlers, Registered};
+pub use kubelet::{KubeletTls, serve_kubelet};
+pub use native::{NativeContainer, NativeImage, NativeWork};
+pub use node::Node;

@@ -1,0 +1,301 @@
+//! The worker of one Pod: reads what arrived, plans ([`super::sync`]), performs, writes the status; then waits.
+//!
+//! Everything that takes time runs in tasks of its own, which report to the inbox; so a Pod that is being pulled can be deleted.
+
+mod act;
+mod hear;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+use tokio::task::JoinHandle;
+use wharf_engine::Usage;
+use wharf_image::Image;
+
+use super::context::{PodContext, View};
+use super::create::Running;
+use super::inbox::Inbox;
+use super::record::PodRecord;
+use super::report::Reporter;
+use super::status::status;
+use super::sync::{Activity, World, sync};
+use super::{prepare, stop};
+use crate::backoff::Backoff;
+use crate::logs::Log;
+
+/// How often volumes are brought up to date.
+const REFRESH: SignedDuration = SignedDuration::from_secs(60);
+/// How long containers may drain when the node stops.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// A Pod's worker.
+pub(crate) struct Worker {
+    context: Arc<PodContext>,
+    inbox: Arc<Inbox>,
+    pod: Arc<Pod>,
+    record: PodRecord,
+    /// The record as it is on disk and as the kubelet API shows it.
+    saved: Arc<PodRecord>,
+    slots: HashMap<String, Slot>,
+    activity: BTreeMap<String, Activity>,
+    restarts: Backoff,
+    pulls: Backoff,
+    prepared: bool,
+    preparing: Option<Task>,
+    prepare_at: Option<Timestamp>,
+    prepare_failures: u32,
+    refresh_at: Option<Timestamp>,
+    refreshing: Option<Task>,
+    released: bool,
+    gone: bool,
+    deleting: Option<Task>,
+    delete_at: Option<Timestamp>,
+    done: bool,
+    reporter: Reporter,
+}
+
+/// What goes on with one container.
+#[derive(Default)]
+struct Slot {
+    run: u64,
+    creating: Option<Task>,
+    /// The image of the spec that it is being started with.
+    image: String,
+    /// What it was started with the last time: not to be removed while it may be started again.
+    held: Option<Arc<Image>>,
+    live: Option<Live>,
+    /// When `ErrImagePull` becomes `ImagePullBackOff`.
+    flip_at: Option<Timestamp>,
+}
+
+/// A container that runs.
+struct Live {
+    running: Running,
+    log: Arc<Log>,
+    usage: Arc<Usage>,
+    message_file: Option<PathBuf>,
+    probers: Vec<Task>,
+    stopping: Option<(Duration, Task)>,
+    _watcher: Task,
+}
+
+/// A task that ends with its owner.
+struct Task(JoinHandle<()>);
+
+impl Task {
+    fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(future))
+    }
+}
+
+/// A task's result, or the words of its panic: who waits for its message must not wait for ever.
+async fn unpanicked<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let result = std::panic::AssertUnwindSafe(future).catch_unwind().await;
+    result.map_err(|panic| {
+        let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+        format!("internal error: {}", words.unwrap_or_else(|| "panic".to_owned()))
+    })
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Worker {
+    /// For a Pod, with what an earlier process remembered of it.
+    pub(crate) fn new(context: Arc<PodContext>, inbox: Arc<Inbox>, pod: Arc<Pod>, record: Option<PodRecord>) -> Self {
+        let mut record = record.unwrap_or_default();
+        record.namespace.clone_from(&context.namespace);
+        record.name.clone_from(&context.name);
+        Self {
+            context,
+            inbox,
+            pod,
+            record,
+            saved: Arc::default(),
+            slots: HashMap::new(),
+            activity: BTreeMap::new(),
+            restarts: Backoff::default(),
+            pulls: Backoff::default(),
+            prepared: false,
+            preparing: None,
+            prepare_at: None,
+            prepare_failures: 0,
+            refresh_at: None,
+            refreshing: None,
+            released: false,
+            gone: false,
+            deleting: None,
+            delete_at: None,
+            done: false,
+            reporter: Reporter::default(),
+        }
+    }
+
+    /// Works until the Pod is gone or the node stops.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let letters = self.inbox.take();
+            if letters.shutdown {
+                return Box::pin(self.shutdown()).await;
+            }
+            self.read(letters);
+            let wake = self.step();
+            if self.done {
+                return self.clean();
+            }
+            let sleep = async {
+                match wake {
+                    Some(at) => tokio::time::sleep(Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.inbox.arrived() => {}
+                () = self.reporter.wait() => {}
+                () = sleep => {}
+            }
+        }
+    }
+
+    /// Plans and performs; says when to look again.
+    fn step(&mut self) -> Option<Timestamp> {
+        let now = Timestamp::now();
+        if self.record.started_at.is_none() {
+            self.record.started_at = Some(now);
+        }
+        // An ended Pod of which this node remembers nothing: another process ran it.
+        let foreign = self.record.containers.is_empty() && self.record.verdict.is_none() && is_terminal(&self.pod);
+        let ending = self.gone || self.pod.metadata.deletion_timestamp.is_some();
+        if ending || self.record.verdict.is_some() {
+            self.give_up_starts();
+        }
+        let mut wake = None;
+        // A verdict changes the plan at once.
+        for _ in 0..2 {
+            let verdict = self.record.verdict.is_some();
+            if foreign && !ending {
+                break;
+            }
+            let plan = sync(&World { pod: &self.pod, record: &self.record, activity: &self.activity, prepared: self.prepared, ending, now });
+            wake = plan.wake;
+            for action in plan.actions {
+                self.perform(action, ending, foreign, now);
+            }
+            if verdict == self.record.verdict.is_some() {
+                break;
+            }
+        }
+        self.flip(now);
+        self.refresh(now, ending);
+        self.save();
+        if !foreign && !self.gone {
+            let wanted = status(&self.pod, &self.record, &self.activity, self.prepared, self.context.node.config.address.into(), now);
+            self.reporter.report(&self.context, &self.pod, &wanted, now);
+        }
+        let flips = self.slots.values().filter_map(|s| s.flip_at);
+        let own = [self.prepare_at, self.refresh_at, self.delete_at, self.reporter.retry_at()];
+        own.into_iter().flatten().chain(flips).chain(wake).min()
+    }
+
+    /// What is still being pulled, configured or started is not waited for: a registry may take for ever. What a task has brought about by now
+    /// ends with it, and its message is one of an earlier run.
+    fn give_up_starts(&mut self) {
+        for (name, slot) in &mut self.slots {
+            if slot.creating.take().is_some() {
+                slot.run += 1;
+                slot.flip_at = None;
+                if let Some(activity) = self.activity.get_mut(name) {
+                    activity.busy = false;
+                }
+            }
+        }
+    }
+
+    /// Writes the record to disk if it changed, and shows it to the kubelet API.
+    fn save(&mut self) {
+        if *self.saved != self.record {
+            self.saved = Arc::new(self.record.clone());
+            if let Err(error) = write_record(&self.context.dir, &self.record) {
+                tracing::warn!(namespace = self.context.namespace, name = self.context.name, %error, "the record of a Pod cannot be written");
+            }
+        }
+        let usage = self.slots.iter().filter_map(|(n, s)| s.live.as_ref().map(|l| (n.clone(), l.usage.clone()))).collect();
+        self.context.view.store(Arc::new(View { pod: Some(self.pod.clone()), record: self.saved.clone(), usage }));
+    }
+
+    /// Forgets the Pod.
+    fn clean(self) {
+        self.context.node.dismiss(&self.context.uid);
+        if let (Some(ip), Some(ipam)) = (self.record.ip, self.context.node.ipam.get()) {
+            ipam.release(ip, &self.context.uid);
+        }
+        let (context, dir) = (self.context.clone(), self.context.dir.clone());
+        drop(self);
+        tokio::task::spawn_blocking(move || {
+            let _ = std::fs::remove_dir_all(dir);
+            context.node.logs.remove_pod(&context.log_dir);
+        });
+    }
+
+    /// The node stops: containers end, the Pod stays. The record still says that they ran, so that the next process starts them again.
+    async fn shutdown(mut self) {
+        let mut ends = vec![];
+        for slot in self.slots.values_mut() {
+            slot.creating = None;
+            let Some(live) = &mut slot.live else { continue };
+            match &mut live.running {
+                Running::Command(command) => {
+                    let command = command.clone();
+                    ends.push(Box::pin(async move { stop::command(command.clone(), SHUTDOWN).await }) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>);
+                }
+                // Its last answers go with the process.
+                Running::Native(native) => native.kill(),
+                Running::Http(container, server) => {
+                    server.close();
+                    let container = container.clone();
+                    ends.push(Box::pin(async move {
+                        stop::http(container, SHUTDOWN).await;
+                    }));
+                }
+            }
+        }
+        futures::future::join_all(ends).await;
+        for slot in self.slots.values() {
+            if let Some(live) = &slot.live {
+                self.context.node.logs.end(&live.log);
+            }
+        }
+    }
+}
+
+fn is_terminal(pod: &Pod) -> bool {
+    matches!(pod.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Succeeded" | "Failed"))
+}
+
+fn after(now: Timestamp, wait: SignedDuration) -> Option<Timestamp> {
+    now.checked_add(wait).ok()
+}
+
+fn jittered(now: Timestamp) -> Option<Timestamp> {
+    after(now, REFRESH + SignedDuration::from_millis(rand::random_range(0..15_000)))
+}
+
+fn write_record(dir: &Path, record: &PodRecord) -> std::io::Result<()> {
+    prepare::private_dir(dir)?;
+    let (file, fresh) = (dir.join("state.json"), dir.join("state.json.new"));
+    std::fs::write(&fresh, serde_json::to_vec(record)?)?;
+    std::fs::rename(fresh, file)
+}
+
+/// Reads a Pod's record.
+pub(crate) fn read_record(dir: &Path) -> Option<PodRecord> {
+    serde_json::from_slice(&std::fs::read(dir.join("state.json")).ok()?).ok()
+}

@@ -1,0 +1,202 @@
+//! One question to a container: an HTTP request or a TCP connection from the node's address, or the in-process handler directly.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Probe};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use wharf_engine::Body;
+use wharf_net::{ClusterNet, Dial, Proto};
+
+use crate::Handlers;
+
+/// How a container answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Well.
+    Success,
+    /// Badly, or not at all: why.
+    Failure(String),
+    /// It could not be asked: why.
+    Unknown(String),
+}
+
+/// Whom to ask.
+pub struct Target {
+    /// The network.
+    pub net: Arc<ClusterNet>,
+    /// In-process handlers.
+    pub handlers: Arc<Handlers>,
+    /// The Pod.
+    pub pod: Ipv4Addr,
+    /// The node, from where it is asked.
+    pub node: Ipv4Addr,
+}
+
+impl Target {
+    /// Asks once.
+    pub async fn ask(&self, probe: &Probe, container: &Container, limit: Duration) -> Answer {
+        let asked = async {
+            if let Some(action) = &probe.http_get {
+                self.http(action, container).await
+            } else if let Some(action) = &probe.tcp_socket {
+                match self.address(action.host.as_deref(), &action.port, container) {
+                    Ok(at) => self.connect(at).await.map_or_else(Answer::Failure, |_| Answer::Success),
+                    Err(words) => Answer::Unknown(words),
+                }
+            } else {
+                Answer::Unknown("this node has httpGet and tcpSocket probes only".to_owned())
+            }
+        };
+        match timeout(limit, asked).await {
+            Ok(answer) => answer,
+            Err(_) => Answer::Failure(match &probe.http_get {
+                Some(action) => format!(
+                    "Get \"{}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
+                    self.address(action.host.as_deref(), &action.port, container).map(|at| url(action, at)).unwrap_or_default()
+                ),
+                None => "dial tcp: i/o timeout".to_owned(),
+            }),
+        }
+    }
+
+    async fn http(&self, action: &HTTPGetAction, container: &Container) -> Answer {
+        let at = match self.address(action.host.as_deref(), &action.port, container) {
+            Ok(at) => at,
+            Err(words) => return Answer::Unknown(words),
+        };
+        if action.scheme.as_deref() == Some("HTTPS") {
+            return Answer::Unknown("probes with scheme HTTPS are not supported yet".to_owned());
+        }
+        let path = action.path.as_deref().filter(|p| !p.is_empty()).unwrap_or("/");
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let mut request = Request::get(path).header(header::USER_AGENT, "kube-probe/1.37").header(header::ACCEPT, "*/*").header(header::CONNECTION, "close");
+        let mut host = at.to_string();
+        for h in action.http_headers.iter().flatten() {
+            if h.name.eq_ignore_ascii_case("host") {
+                host.clone_from(&h.value);
+            } else {
+                request = request.header(&h.name, &h.value);
+            }
+        }
+        let body: Body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
+        let request = match request.header(header::HOST, host).body(body) {
+            Ok(request) => request,
+            Err(e) => return Answer::Unknown(e.to_string()),
+        };
+        let failed = |words: &dyn std::fmt::Display| Answer::Failure(format!("Get \"{}\": {words}", url(action, at)));
+        let status = match at {
+            SocketAddr::V4(v4) if self.handlers.get(v4).is_some() => {
+                let Some(handler) = self.handlers.get(v4) else { return failed(&"EOF") };
+                handler.call(request, SocketAddr::from((self.node, 0))).await.map_or_else(|e| e.status(), |r| r.status())
+            }
+            _ => match self.connect(at).await {
+                Ok(stream) => match ask(stream, request).await {
+                    Ok(status) => status,
+                    Err(e) => return failed(&e),
+                },
+                Err(words) => return failed(&words),
+            },
+        };
+        match status.as_u16() {
+            200..400 => Answer::Success,
+            code => Answer::Failure(format!("HTTP probe failed with statuscode: {code}")),
+        }
+    }
+
+    /// The address that a probe names: the Pod's unless it says otherwise, with the port by number or name.
+    fn address(&self, host: Option<&str>, port: &IntOrString, container: &Container) -> Result<SocketAddr, String> {
+        let number = match port {
+            IntOrString::Int(n) => Some(*n),
+            IntOrString::String(name) => match container.ports.iter().flatten().find(|p| p.name.as_ref() == Some(name)) {
+                Some(port) => Some(port.container_port),
+                None => name.parse().ok(),
+            },
+        };
+        let number = number.and_then(|n| u16::try_from(n).ok()).filter(|n| *n != 0).ok_or_else(|| format!("invalid port of a probe: {port:?}"))?;
+        let ip = match host.filter(|h| !h.is_empty()) {
+            Some(host) => host.parse::<IpAddr>().map_err(|_| format!("host {host:?} of a probe is not an address"))?,
+            None => self.pod.into(),
+        };
+        Ok(SocketAddr::new(ip, number))
+    }
+
+    async fn connect(&self, at: SocketAddr) -> Result<TcpStream, String> {
+        let words = |e: &dyn std::fmt::Display| format!("dial tcp {at}: connect: {e}");
+        let kernel = match self.net.decide(self.node, at, Proto::Tcp) {
+            Dial::Connect { kernel, .. } | Dial::Outside(kernel) => kernel,
+            Dial::Refused => return Err(words(&"connection refused")),
+            Dial::Unreachable => return Err(words(&"no route to host")),
+        };
+        TcpStream::connect(kernel).await.map_err(|e| match e.kind() {
+            std::io::ErrorKind::ConnectionRefused => words(&"connection refused"),
+            _ => words(&e),
+        })
+    }
+}
+
+fn url(action: &HTTPGetAction, at: SocketAddr) -> String {
+    let path = action.path.as_deref().unwrap_or("/");
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    format!("{}://{}{slash}{path}", action.scheme.as_deref().unwrap_or("HTTP").to_lowercase(), at)
+}
+
+async fn ask(stream: TcpStream, request: Request<Body>) -> Result<StatusCode, hyper::Error> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut response = std::pin::pin!(sender.send_request(request));
+    tokio::select! {
+        biased;
+        response = response.as_mut() => response.map(|r| r.status()),
+        // The answer may have come with the end.
+        ended = connection => {
+            ended?;
+            response.await.map(|r| r.status())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::HttpServer;
+    use crate::http::tests::Echo;
+    use crate::network::tests::{cluster, network};
+
+    #[tokio::test]
+    async fn by_socket_and_in_process_alike() {
+        let net = cluster();
+        let pod = network(&net, "10.244.203.5");
+        let listed = Handlers::new();
+        let _server = HttpServer::listen(&pod, &listed, "web", &[8080], Arc::new(Echo)).unwrap();
+        let container: Container = serde_json::from_value(serde_json::json!({"name": "web", "ports": [{"name": "http", "containerPort": 8080}]})).unwrap();
+        for handlers in [listed.clone(), Handlers::new()] {
+            let target = Target { net: net.clone(), handlers, pod: pod.ip(), node: "10.88.0.1".parse().unwrap() };
+            for (probe, want) in [
+                (serde_json::json!({"httpGet": {"port": "http"}}), Answer::Success),
+                (serde_json::json!({"httpGet": {"port": 8080, "path": "trap"}}), Answer::Failure("HTTP probe failed with statuscode: 502".into())),
+                (
+                    serde_json::json!({"httpGet": {"port": 8080, "path": "/slow"}}),
+                    Answer::Failure("Get \"http://10.244.203.5:8080/slow\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)".into()),
+                ),
+                (
+                    serde_json::json!({"httpGet": {"port": 81}}),
+                    Answer::Failure("Get \"http://10.244.203.5:81/\": dial tcp 10.244.203.5:81: connect: connection refused".into()),
+                ),
+                (serde_json::json!({"tcpSocket": {"port": "http"}}), Answer::Success),
+                (serde_json::json!({"tcpSocket": {"port": 81}}), Answer::Failure("dial tcp 10.244.203.5:81: connect: connection refused".into())),
+                (serde_json::json!({"exec": {"command": ["true"]}}), Answer::Unknown("this node has httpGet and tcpSocket probes only".into())),
+            ] {
+                let probe: Probe = serde_json::from_value(probe).unwrap();
+                assert_eq!(target.ask(&probe, &container, Duration::from_millis(150)).await, want, "{probe:?}");
+            }
+        }
+    }
+}

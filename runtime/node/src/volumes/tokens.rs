@@ -1,0 +1,89 @@
+//! ServiceAccount tokens of a Pod: asked for once, and again when four fifths of their life (or a day) have passed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use tokio::sync::Mutex;
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// The tokens of one Pod.
+pub struct Tokens {
+    client: kube::Client,
+    namespace: String,
+    name: String,
+    uid: String,
+    cache: Mutex<HashMap<(String, i64), Token>>,
+}
+
+struct Token {
+    text: String,
+    issued: Timestamp,
+    expires: Timestamp,
+}
+
+impl Tokens {
+    /// For a Pod: its tokens are bound to it, and die with it.
+    pub fn new(client: kube::Client, namespace: &str, name: &str, uid: &str) -> Self {
+        Self { client, namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned(), cache: Mutex::default() }
+    }
+
+    /// A token of `account` for an audience (empty: the API server's), valid about so many seconds.
+    pub async fn get(&self, account: &str, audience: &str, seconds: i64) -> Result<String, String> {
+        let mut cache = self.cache.lock().await;
+        let key = (audience.to_owned(), seconds);
+        let now = Timestamp::now();
+        if let Some(token) = cache.get(&key).filter(|t| !due(t, now)) {
+            return Ok(token.text.clone());
+        }
+        let api: kube::Api<ServiceAccount> = kube::Api::namespaced(self.client.clone(), &self.namespace);
+        let request = TokenRequest {
+            spec: Some(TokenRequestSpec {
+                audiences: (!audience.is_empty()).then(|| vec![audience.to_owned()]).or(Some(vec![])),
+                bound_object_ref: Some(BoundObjectReference {
+                    api_version: Some("v1".to_owned()),
+                    kind: Some("Pod".to_owned()),
+                    name: Some(self.name.clone()),
+                    uid: Some(self.uid.clone()),
+                }),
+                expiration_seconds: Some(seconds),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(30), api.create_token_request(account, &Default::default(), &request)).await;
+        let failed = |words: &dyn std::fmt::Display| format!("failed to fetch token: {words}");
+        let status = match answer {
+            Ok(Ok(answer)) => answer.status.ok_or_else(|| failed(&"the answer has no status"))?,
+            Ok(Err(kube::Error::Api(status))) => return Err(failed(&status.message)),
+            Ok(Err(error)) => return Err(failed(&error)),
+            Err(_) => return Err(failed(&"timed out")),
+        };
+        let (Some(text), Some(expires)) = (status.token, status.expiration_timestamp) else { return Err(failed(&"the answer has no token")) };
+        cache.insert(key, Token { text: text.clone(), issued: now, expires: expires.0 });
+        Ok(text)
+    }
+}
+
+/// Whether a token is to be replaced.
+fn due(token: &Token, now: Timestamp) -> bool {
+    let life = token.expires.duration_since(token.issued);
+    let age = now.duration_since(token.issued);
+    age >= life * 4 / 5 || age >= DAY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaced_in_time() {
+        let t = |s: i64| Timestamp::from_second(1_800_000_000 + s).unwrap();
+        let token = |life| Token { text: String::new(), issued: t(0), expires: t(life) };
+        assert!(!due(&token(3600), t(2879)) && due(&token(3600), t(2880)));
+        assert!(!due(&token(400_000), t(86_399)) && due(&token(400_000), t(86_400)));
+    }
+}

@@ -1,0 +1,166 @@
+//! A small blocking client of the API over TLS, so that the tests need nothing but cargo.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use libtest_mimic::Failed;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use serde_json::Value;
+
+/// An answer, whole.
+#[derive(Debug)]
+pub struct Answer {
+    /// The code.
+    pub status: u16,
+    /// The body, with chunks put together.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Result<Value, Failed> {
+        serde_json::from_slice(&self.body).map_err(|error| format!("{error}: {}", self.text()).into())
+    }
+}
+
+/// The API, as one user.
+#[derive(Clone)]
+pub struct Client {
+    host: String,
+    tls: Arc<ClientConfig>,
+    token: Option<String>,
+}
+
+impl Client {
+    /// The server and the client certificate of a kubeconfig's only context.
+    pub fn from_kubeconfig(path: &Path) -> Result<Client, Failed> {
+        let config: Value = serde_yaml::from_str(&std::fs::read_to_string(path)?)?;
+        let (cluster, user) = (&config["clusters"][0]["cluster"], &config["users"][0]["user"]);
+        let pem = |value: &Value| -> Result<Vec<u8>, Failed> { Ok(STANDARD.decode(value.as_str().ok_or("no data in the kubeconfig")?)?) };
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&pem(&cluster["certificate-authority-data"])?) {
+            roots.add(certificate?)?;
+        }
+        let chain = CertificateDer::pem_slice_iter(&pem(&user["client-certificate-data"])?).collect::<Result<Vec<_>, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(&pem(&user["client-key-data"])?)?;
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider())).with_safe_default_protocol_versions()?;
+        let tls = builder.with_root_certificates(roots).with_client_auth_cert(chain, key)?;
+        let host = cluster["server"].as_str().and_then(|url| url.strip_prefix("https://")).ok_or("no server in the kubeconfig")?;
+        Ok(Client { host: host.to_owned(), tls: Arc::new(tls), token: None })
+    }
+
+    /// The same server, with a token in place of the certificate. `None` is an anonymous client.
+    pub fn with_token(&self, token: Option<&str>) -> Result<Client, Failed> {
+        let roots = RootCertStore::empty();
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider())).with_safe_default_protocol_versions()?;
+        let mut tls = builder.with_root_certificates(roots).with_no_client_auth();
+        // Whom we speak to is checked by the admin's client; here the tests want to see what the server says.
+        tls.dangerous().set_certificate_verifier(Arc::new(trusting::Anyone));
+        Ok(Client { host: self.host.clone(), tls: Arc::new(tls), token: token.map(str::to_owned) })
+    }
+
+    /// The server's `host:port`.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Any request.
+    pub fn request(&self, method: &str, path: &str, content_type: &str, body: Option<&[u8]>) -> Result<Answer, Failed> {
+        let tcp = TcpStream::connect(&self.host)?;
+        tcp.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let name = ServerName::try_from(self.host.rsplit_once(':').map_or(self.host.as_str(), |(host, _)| host).to_owned())?;
+        let mut stream = StreamOwned::new(ClientConnection::new(self.tls.clone(), name)?, tcp);
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAccept: application/json\r\n", self.host);
+        if let Some(token) = &self.token {
+            head.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        }
+        if let Some(body) = body {
+            head.push_str(&format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len()));
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes())?;
+        if let Some(body) = body {
+            // A server may refuse a body before it has read it all; then the answer says why.
+            let _ = stream.write_all(body);
+        }
+        let mut raw = Vec::new();
+        if let Err(error) = stream.read_to_end(&mut raw)
+            && raw.is_empty()
+        {
+            return Err(format!("{method} {path}: {error}").into());
+        }
+        crate::http::parse(&raw)
+    }
+
+    /// GET, JSON, 200.
+    pub fn get(&self, path: &str) -> Result<Value, Failed> {
+        self.expect("GET", path, "", None, &[200])
+    }
+
+    /// POST to a collection, 201.
+    pub fn create(&self, path: &str, object: &Value) -> Result<Value, Failed> {
+        self.expect("POST", path, "application/json", Some(object), &[200, 201, 202])
+    }
+
+    /// A strategic merge patch, 200.
+    pub fn patch(&self, path: &str, patch: &Value) -> Result<Value, Failed> {
+        self.expect("PATCH", path, "application/strategic-merge-patch+json", Some(patch), &[200])
+    }
+
+    /// DELETE, 200.
+    pub fn delete(&self, path: &str) -> Result<Value, Failed> {
+        self.expect("DELETE", path, "", None, &[200, 202])
+    }
+
+    fn expect(&self, method: &str, path: &str, content_type: &str, body: Option<&Value>, wanted: &[u16]) -> Result<Value, Failed> {
+        let body = body.map(ToString::to_string);
+        let answer = self.request(method, path, content_type, body.as_ref().map(String::as_bytes))?;
+        if !wanted.contains(&answer.status) {
+            return Err(format!("{method} {path}: {} {}", answer.status, answer.text()).into());
+        }
+        answer.json()
+    }
+}
+
+mod trusting {
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+    use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+    #[derive(Debug)]
+    pub(super) struct Anyone;
+
+    impl ServerCertVerifier for Anyone {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+        fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+        fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+        }
+    }
+}
