@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use kube::client::Body;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -24,21 +24,22 @@ struct World {
     events: Vec<Value>,
     /// Bindings that are refused from now on.
     refuse: usize,
-    revision: u64,
+    /// Every (plural, watch event) so far; a resourceVersion is a place in it.
+    history: Vec<(&'static str, Value)>,
 }
 
 #[derive(Clone)]
 struct Server {
     world: Arc<Mutex<World>>,
-    /// (plural, watch event)
-    news: broadcast::Sender<(&'static str, Value)>,
+    /// How long the history is.
+    news: watch::Sender<usize>,
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 impl Server {
     fn new(nodes: &[&str]) -> Server {
-        let server = Server { world: Arc::default(), news: broadcast::channel(1024).0 };
+        let server = Server { world: Arc::default(), news: watch::channel(0).0 };
         for name in nodes {
             server.world.lock().nodes.push(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "resourceVersion": "1"}, "status": {"allocatable": {"cpu": "2", "memory": "4Gi", "pods": "110"}}}));
         }
@@ -60,18 +61,23 @@ impl Server {
 
     fn create_with(&self, name: &str, cpu: &str, priority: i32) {
         let mut world = self.world.lock();
-        world.revision += 1;
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "ns", "uid": format!("uid-{name}"), "resourceVersion": world.revision.to_string()},
+        let revision = world.history.len() + 1;
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "ns", "uid": format!("uid-{name}"), "resourceVersion": revision.to_string()},
             "spec": {"schedulerName": "default-scheduler", "priority": priority, "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}});
         world.pods.push(pod.clone());
-        let _ = self.news.send(("pods", json!({"type": "ADDED", "object": pod})));
+        self.tell(&mut world, "ADDED", &pod);
     }
 
     fn delete(&self, name: &str) {
         let mut world = self.world.lock();
         let index = world.pods.iter().position(|p| p["metadata"]["name"] == name).unwrap();
         let pod = world.pods.remove(index);
-        let _ = self.news.send(("pods", json!({"type": "DELETED", "object": pod})));
+        self.tell(&mut world, "DELETED", &pod);
+    }
+
+    fn tell(&self, world: &mut World, what: &str, pod: &Value) {
+        world.history.push(("pods", json!({"type": what, "object": pod})));
+        self.news.send_replace(world.history.len());
     }
 
     fn node_of(&self, name: &str) -> Option<String> {
@@ -90,15 +96,17 @@ impl Server {
         let (parts, body) = request.into_parts();
         let body: Value = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap_or_default();
         let segments: Vec<&str> = parts.uri.path().trim_start_matches("/api/v1/").split('/').collect();
-        let watch = parts.uri.query().is_some_and(|q| q.contains("watch=true"));
+        let query = parts.uri.query().unwrap_or_default();
+        let watch = query.contains("watch=true");
+        let after = query.split('&').find_map(|p| p.strip_prefix("resourceVersion=")?.parse().ok()).unwrap_or(0);
         match (parts.method.as_str(), segments.as_slice()) {
-            ("GET", ["nodes"]) if watch => self.watch("nodes"),
-            ("GET", ["pods"]) if watch => self.watch("pods"),
-            ("GET", ["nodes"]) => list("NodeList", &self.world.lock().nodes),
-            ("GET", ["pods"]) => list("PodList", &self.world.lock().pods),
+            ("GET", ["nodes"]) if watch => self.watch("nodes", after),
+            ("GET", ["pods"]) if watch => self.watch("pods", after),
+            ("GET", ["nodes"]) => self.list("NodeList", |w| w.nodes.clone()),
+            ("GET", ["pods"]) => self.list("PodList", |w| w.pods.clone()),
             ("GET", _) if watch => Response::new(StreamBody::new(futures::stream::pending::<Result<http_body::Frame<Bytes>, Infallible>>()).boxed_unsync()),
             ("GET", [.., kind @ ("namespaces" | "services" | "replicationcontrollers" | "replicasets" | "statefulsets" | "poddisruptionbudgets")]) => {
-                list(&format!("{kind}List"), &[])
+                self.list(&format!("{kind}List"), |_| Vec::new())
             }
             ("DELETE", ["namespaces", _, "pods", name]) => {
                 self.delete(name);
@@ -117,7 +125,7 @@ impl Server {
                     pod["status"]["nominatedNodeName"] = nominated.clone();
                 }
                 let pod = pod.clone();
-                let _ = self.news.send(("pods", json!({"type": "MODIFIED", "object": pod})));
+                self.tell(&mut world, "MODIFIED", &pod);
                 json_answer(200, &pod)
             }
             _ => {
@@ -139,30 +147,39 @@ impl Server {
         assert!(pod["spec"]["nodeName"].is_null(), "bound twice");
         pod["spec"]["nodeName"] = binding["target"]["name"].clone();
         let pod = pod.clone();
-        let _ = self.news.send(("pods", json!({"type": "MODIFIED", "object": pod})));
+        self.tell(&mut world, "MODIFIED", &pod);
         json_answer(201, &json!({"kind": "Status", "apiVersion": "v1", "status": "Success", "code": 201}))
     }
 
-    fn watch(&self, plural: &'static str) -> Answer {
-        let news = self.news.subscribe();
-        let stream = futures::stream::unfold(news, move |mut news| async move {
-            loop {
-                match news.recv().await {
-                    Ok((kind, event)) if kind == plural => {
-                        let frame = http_body::Frame::data(Bytes::from(format!("{event}\n")));
-                        return Some((Ok(frame), news));
+    /// What happens after the revision that was listed: nothing is lost between the two.
+    fn watch(&self, plural: &'static str, after: usize) -> Answer {
+        let (world, news) = (self.world.clone(), self.news.subscribe());
+        let stream = futures::stream::unfold((news, after), move |(mut news, mut next)| {
+            let world = world.clone();
+            async move {
+                loop {
+                    let event = world.lock().history.get(next).cloned();
+                    match event {
+                        Some((kind, event)) => {
+                            next += 1;
+                            if kind == plural {
+                                let frame = http_body::Frame::data(Bytes::from(format!("{event}\n")));
+                                return Some((Ok(frame), (news, next)));
+                            }
+                        }
+                        None => news.wait_for(|length| *length > next).await.map(drop).ok()?,
                     }
-                    Ok(_) => {}
-                    Err(_) => return None,
                 }
             }
         });
         Response::new(StreamBody::new(stream.boxed()).boxed_unsync())
     }
-}
 
-fn list(kind: &str, items: &[Value]) -> Answer {
-    json_answer(200, &json!({"apiVersion": "v1", "kind": kind, "metadata": {"resourceVersion": "1"}, "items": items}))
+    fn list(&self, kind: &str, items: impl Fn(&World) -> Vec<Value>) -> Answer {
+        let world = self.world.lock();
+        let revision = world.history.len().to_string();
+        json_answer(200, &json!({"apiVersion": "v1", "kind": kind, "metadata": {"resourceVersion": revision}, "items": items(&world)}))
+    }
 }
 
 fn json_answer(status: u16, value: &Value) -> Answer {
