@@ -12,6 +12,7 @@
 //! | [`network`], [`outgoing`] | a guest's sockets and requests, over `wharf-net` |
 //! | [`probes`] | liveness, readiness, startup |
 //! | [`logs`] | a container's output: files, rotation, reading |
+//! | [`streams`] | what exec, attach and port-forward ask of a Pod |
 //! | [`kubelet`] | the kubelet API: logs, Pods, statistics |
 //!
 //! Architecture Invariant: the node is a client of the API and of nothing else of the control plane; a Pod's failure is that Pod's alone,
@@ -36,6 +37,7 @@ pub mod probes;
 mod quantity;
 pub mod registration;
 mod services;
+pub mod streams;
 pub mod volumes;
 pub mod world;
 
