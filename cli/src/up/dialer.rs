@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use k8s_openapi::api::core::v1::Node;
 use parking_lot::RwLock;
 use tokio::net::TcpStream;
@@ -35,12 +36,29 @@ impl NodeDialer for Kubelets {
         let kubelet = self.0.read().get(&name).cloned();
         Box::pin(async move {
             let Some(kubelet) = kubelet else { return Err(DialError::NoAddress { node: name }) };
+            if request.headers().contains_key(http::header::UPGRADE) {
+                return upgraded(kubelet, request).await;
+            }
             match kubelet.oneshot(request).await {
                 Ok(answer) => Ok(answer),
                 Err(never) => match never {},
             }
         })
     }
+}
+
+/// What each side of a connection within the process holds for the other.
+const PIPE: usize = 64 << 10;
+
+/// A call that may be upgraded needs a connection, be it only within the process.
+async fn upgraded(kubelet: axum::Router, request: Request<Body>) -> Result<Response<Body>, DialError> {
+    let failed = |error: hyper::Error| DialError::Unreachable { message: error.to_string() };
+    let (near, far) = tokio::io::duplex(PIPE);
+    let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), TowerToHyperService::new(kubelet)).with_upgrades();
+    tokio::spawn(served);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await.map_err(failed)?;
+    tokio::spawn(connection.with_upgrades());
+    Ok(sender.send_request(request).await.map_err(failed)?.map(Body::new))
 }
 
 /// Reaches kubelets over TLS, showing the API server's client certificate.

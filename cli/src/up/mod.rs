@@ -8,6 +8,8 @@ mod edge;
 mod local_images;
 mod names;
 mod report;
+#[cfg(test)]
+mod streams_tests;
 mod tasks;
 mod wait;
 

@@ -3,6 +3,7 @@
 mod logs;
 mod serve;
 mod stats;
+pub mod streaming;
 
 use std::sync::Arc;
 
