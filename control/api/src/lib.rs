@@ -4,6 +4,7 @@
 //! [`kinds`] and one line in [`kinds::all`].
 
 pub mod apply;
+pub mod cron;
 pub mod decode;
 pub mod encode;
 pub mod field;

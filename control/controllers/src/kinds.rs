@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Affinity, ConfigMap, Container, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -20,6 +20,7 @@ impl Typed for ClusterRole {
     const NAMESPACED: bool = false;
 }
 impl Typed for ControllerRevision {}
+impl Typed for CronJob {}
 impl Typed for DaemonSet {}
 impl Typed for Deployment {}
 impl Typed for Endpoints {}

@@ -29,6 +29,7 @@ mod testing;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
 
 /// The account under which all shared informers list and watch. It is the user `system:kube-controller-manager`,
@@ -52,6 +53,8 @@ pub struct Options {
     pub node_monitor_grace_period: Duration,
     /// More terminated Pods than this are deleted, oldest first.
     pub terminated_pod_gc_threshold: usize,
+    /// By which CronJobs go that name no time zone.
+    pub time_zone: TimeZone,
 }
 
 impl Default for Options {
@@ -62,6 +65,7 @@ impl Default for Options {
             node_cidr_mask_size: 24,
             node_monitor_grace_period: Duration::from_secs(40),
             terminated_pod_gc_threshold: 12_500,
+            time_zone: TimeZone::system(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use expect_test::Expect;
 use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::Options;
@@ -20,9 +21,13 @@ pub(crate) fn now() -> Timestamp {
     NOW.parse().expect("a timestamp")
 }
 
+fn options() -> Options {
+    Options { ca_pem: "CA\n".to_owned(), time_zone: TimeZone::UTC, ..Options::default() }
+}
+
 /// The world that holds the objects of a multi-document YAML. uids and resourceVersions are filled in where missing (`KIND-NAME`, `1`).
 pub(crate) fn world(yaml: &str) -> World {
-    let world = World::new(Options { ca_pem: "CA\n".to_owned(), ..Options::default() });
+    let world = World::new(options());
     for document in yaml.split("\n---\n") {
         let mut object: Value = serde_yaml::from_str(document).expect("valid YAML");
         if object.is_null() {
@@ -82,7 +87,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new(yaml: &str) -> Cluster {
-        let mut cluster = Cluster { world: World::new(Options::default()), objects: BTreeMap::new(), events: Vec::new(), now: now(), revision: 0 };
+        let mut cluster = Cluster { world: World::new(options()), objects: BTreeMap::new(), events: Vec::new(), now: now(), revision: 0 };
         for document in yaml.split("\n---\n") {
             cluster.create(serde_yaml::from_str(document).expect("valid YAML")).expect("a new object");
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -175,6 +175,8 @@ world! {
     config_maps: ConfigMap,
     /// `apps/v1`
     controller_revisions: ControllerRevision,
+    /// `batch/v1`
+    cron_jobs: CronJob,
     /// `apps/v1`
     daemon_sets: DaemonSet,
     /// `apps/v1`

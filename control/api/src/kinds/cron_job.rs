@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use crate::cron::Schedule;
 use crate::field::{Error, Errors, Path};
 use crate::k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobSpec};
 use crate::kind::{Kind, Merge, Names, Scope, Subresource};
 use crate::kinds::checks::{not_negative, one_of};
 use crate::kinds::columns::{age, age_cell, containers_and_images, containers_and_images_columns, name, name_cell, or_none, since, text as text_column};
 use crate::kinds::normal::fill;
-use crate::kinds::{cron_schedule, job, label_selector, pod};
+use crate::kinds::{job, label_selector, pod};
 use crate::kinds::{merge, names};
 use crate::table::{Column, Columns, Now};
 
@@ -91,7 +92,7 @@ fn validate_spec(spec: &CronJobSpec, at: &Path) -> Errors {
     } else if spec.schedule.contains("TZ") {
         let words = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";
         errors.push(Error::invalid(&schedule_at, &spec.schedule, words));
-    } else if let Err(why) = cron_schedule::check(&spec.schedule) {
+    } else if let Err(why) = Schedule::parse(&spec.schedule) {
         errors.push(Error::invalid(&schedule_at, &spec.schedule, why));
     }
     errors.extend(spec.time_zone.iter().flat_map(|zone| time_zone(zone, &at.child("timeZone"))));

@@ -10,7 +10,6 @@ mod columns;
 pub mod config_map;
 pub mod controller_revision;
 pub mod cron_job;
-mod cron_schedule;
 pub mod csi_driver;
 pub mod csi_node;
 pub mod csi_storage_capacity;

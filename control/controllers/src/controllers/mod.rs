@@ -8,6 +8,7 @@ use crate::queue::Queue;
 use crate::world::{Turn, World};
 
 pub mod cluster_role_aggregation;
+pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
 pub mod endpoint_slice;
@@ -63,6 +64,7 @@ pub fn all() -> Vec<Arc<dyn Controller>> {
         Arc::new(replica_set::ReplicaSets),
         Arc::new(daemon_set::DaemonSets::default()),
         Arc::new(job::Jobs),
+        Arc::new(cron_job::CronJobs),
         Arc::new(ttl_after_finished::TtlAfterFinished),
         Arc::new(endpoint_slice::EndpointSlices),
         Arc::new(endpoints::EndpointsController),
