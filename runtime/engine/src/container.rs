@@ -12,7 +12,7 @@ pub struct ContainerSpec {
     /// `argv`, with `argv[0]`.
     pub args: Vec<String>,
     /// Environment, in order.
-    pub env: Vec<(String, String)>,
+    pub env: Arc<[(String, String)]>,
     /// What `wasi:cli/environment` gives as initial working directory. (The libc of most guests begins at `/` all the same.)
     pub working_dir: Option<String>,
     /// The container's `/`.
@@ -21,7 +21,7 @@ pub struct ContainerSpec {
     pub network: Arc<dyn Network>,
     /// Outgoing `wasi:http`.
     pub outgoing: Arc<dyn Outgoing>,
-    /// A command's stdin; at its end already when `None`.
+    /// A command's stdin; at its end already when `None`. Reading goes on after an end, so that a terminal's Ctrl-D can be one.
     pub stdin: Option<Box<dyn AsyncRead + Send + Sync + Unpin>>,
     /// The terminal that a command's stdin and stdout are; `None` where they are none. (What a sink says of itself is for
     /// the sink's stream alone.)

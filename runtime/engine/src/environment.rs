@@ -8,7 +8,7 @@ use wasmtime_wasi::p3::bindings::cli::environment as p3;
 /// A container's arguments and environment.
 pub(crate) struct Environment {
     pub(crate) arguments: Vec<String>,
-    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) variables: Arc<[(String, String)]>,
     pub(crate) working_dir: Option<String>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) trait EnvironmentView: 'static {
 
 impl p2::Host for View<'_> {
     fn get_environment(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
-        Ok(self.0.variables.clone())
+        Ok(self.0.variables.to_vec())
     }
     fn get_arguments(&mut self) -> wasmtime::Result<Vec<String>> {
         Ok(self.0.arguments.clone())
@@ -40,7 +40,7 @@ impl p2::Host for View<'_> {
 
 impl p3::Host for View<'_> {
     fn get_environment(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
-        Ok(self.0.variables.clone())
+        Ok(self.0.variables.to_vec())
     }
     fn get_arguments(&mut self) -> wasmtime::Result<Vec<String>> {
         Ok(self.0.arguments.clone())

@@ -1,4 +1,4 @@
-//! Where a container's output goes.
+//! Where a container's output goes, and where its input comes from.
 
 use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -6,9 +6,9 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite};
-use wasmtime_wasi::cli::{AsyncStdinStream, IsTerminal, StdinStream, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
+use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
 /// Receives what a container writes to stdout or stderr.
 ///
@@ -166,15 +166,44 @@ impl AsyncWrite for Output {
     }
 }
 
-/// A container's stdin, with its terminal-ness.
+/// Bytes of stdin that are read ahead of the guest.
+const AHEAD: usize = 64 << 10;
+
+/// A container's stdin; the streams made of it are one.
+///
+/// The end of input is met each time the source says so, and reading goes on behind it: at a terminal, Ctrl-D ends what
+/// one program reads and not what the next one does.
+#[derive(Clone)]
 pub(crate) struct Input {
-    stream: AsyncStdinStream,
+    reader: Arc<Mutex<Reader>>,
     terminal: bool,
+}
+
+struct Reader {
+    from: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    ahead: BytesMut,
+    /// What comes after `ahead`: the end (`Ok`), or an error.
+    end: Option<io::Result<()>>,
+}
+
+impl Reader {
+    /// Ready when there is something to take.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ahead.is_empty() && self.end.is_none() {
+            self.ahead.reserve(AHEAD);
+            match std::task::ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.from), cx, &mut self.ahead)) {
+                Ok(0) => self.end = Some(Ok(())),
+                Ok(_) => {}
+                Err(e) => self.end = Some(Err(e)),
+            }
+        }
+        Poll::Ready(())
+    }
 }
 
 impl Input {
     pub(crate) fn new(from: Box<dyn AsyncRead + Send + Sync + Unpin>, terminal: bool) -> Self {
-        Self { stream: AsyncStdinStream::new(from), terminal }
+        Self { reader: Arc::new(Mutex::new(Reader { from, ahead: BytesMut::new(), end: None })), terminal }
     }
 }
 
@@ -186,9 +215,78 @@ impl IsTerminal for Input {
 
 impl StdinStream for Input {
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        self.stream.async_stream()
+        Box::new(self.clone())
     }
-    fn p2_stream(&self) -> Box<dyn wasmtime_wasi::p2::InputStream> {
-        self.stream.p2_stream()
+    fn p2_stream(&self) -> Box<dyn InputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for Input {
+    async fn ready(&mut self) {
+        std::future::poll_fn(|cx| self.reader.lock().poll_fill(cx)).await;
+    }
+}
+
+#[async_trait::async_trait]
+impl InputStream for Input {
+    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        let mut reader = self.reader.lock();
+        if size == 0 || reader.poll_fill(&mut noop()).is_pending() {
+            return Ok(Bytes::new());
+        }
+        if reader.ahead.is_empty() {
+            return Err(match reader.end.take() {
+                Some(Err(e)) if e.kind() != io::ErrorKind::BrokenPipe => StreamError::LastOperationFailed(e.into()),
+                _ => StreamError::Closed,
+            });
+        }
+        let size = size.min(reader.ahead.len());
+        Ok(reader.ahead.split_to(size).freeze())
+    }
+}
+
+impl AsyncRead for Input {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut reader = self.reader.lock();
+        std::task::ready!(reader.poll_fill(cx));
+        if reader.ahead.is_empty() {
+            return Poll::Ready(reader.end.take().unwrap_or(Ok(())));
+        }
+        let size = into.remaining().min(reader.ahead.len());
+        into.put_slice(&reader.ahead.split_to(size));
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives one piece after the other; an empty one is an end.
+    struct Pieces(Vec<&'static [u8]>);
+
+    impl AsyncRead for Pieces {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if !self.0.is_empty() {
+                into.put_slice(self.0.remove(0));
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn reading_goes_on_behind_an_end() {
+        let mut input = Input::new(Box::new(Pieces(vec![b"one", b"", b"", b"two"])), true);
+        let mut got = vec![];
+        for _ in 0..6 {
+            got.push(match input.blocking_read(2).await {
+                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                Err(StreamError::Closed) => "end".to_owned(),
+                Err(e) => panic!("{e}"),
+            });
+        }
+        assert_eq!(got, ["on", "e", "end", "end", "tw", "o"]);
     }
 }

@@ -182,6 +182,18 @@ impl Image {
         Ok((Choice::Main, argv))
     }
 
+    /// The module that a command names in so many words: a file of the image, or the image's own module by its name or ENTRYPOINT.
+    pub(crate) fn named(&self, command: &str) -> Option<Choice> {
+        let main = self.main.as_ref();
+        if let Some(path) = self.rootfs.as_ref().and_then(|root| rootfs::find_executable(root, &self.config, command)) {
+            let own = main.is_some_and(|main| main.name == path.inside);
+            return Some(if own { Choice::Main } else { Choice::File(command.to_string(), path.outside) });
+        }
+        let file = main?.name.rsplit('/').next().unwrap_or_default();
+        let own = self.config.entrypoint.first().is_some_and(|first| first == command) || command == file || file.strip_suffix(".wasm") == Some(command);
+        own.then_some(Choice::Main)
+    }
+
     /// CMD without ENTRYPOINT that names an applet of the one module, as in busybox.
     fn multi_call(&self) -> bool {
         !self.config.cmd.is_empty()
@@ -237,6 +249,15 @@ mod tests {
             let (choice, argv) = image(entrypoint, cmd).choose(&strings(command), &strings(args)).unwrap();
             assert_eq!((choice, argv.join(" ").as_str()), (Choice::Main, *want), "{entrypoint:?} {cmd:?} {command:?} {args:?}");
         }
+    }
+
+    #[test]
+    fn a_command_names_a_module_or_does_not() {
+        let image = image(&["/ep-1"], &["sh"]);
+        for (command, want) in [("/ep-1", true), ("app.wasm", true), ("app", true), ("sh", false), ("ep-1", false), ("", false)] {
+            assert_eq!(image.named(command), want.then_some(Choice::Main), "{command}");
+        }
+        assert_eq!(Image { main: None, ..image }.named("app"), None);
     }
 
     #[test]

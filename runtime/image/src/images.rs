@@ -168,15 +168,28 @@ impl Images {
     /// compiled (from the cache when it is there).
     pub async fn prepare(&self, image: &Image, command: &[String], args: &[String]) -> Result<Prepared, ImageError> {
         let (choice, argv) = image.choose(command, args)?;
-        let module = match choice {
-            Choice::Main => image.main.clone().ok_or_else(|| ImageError::NoSuchCommand { reference: image.reference.clone(), command: String::new() })?,
-            Choice::File(name, path) => self.inner.module(&name, &self.inner.clone().examine(name.clone(), path).await?)?,
-        };
+        let module = self.chosen(image, choice).await?;
         let explicit = !command.is_empty() || !args.is_empty();
         let entry =
             choose_entry(&module.entries, explicit).ok_or_else(|| ImageError::NothingRunnable { module: module.name.clone(), exports: "nothing".into() })?;
         let compiled = self.inner.clone().compiled(module.clone()).await?;
         Ok(Prepared { argv, entry, flavor: module.flavor, module, compiled })
+    }
+
+    /// What runs for a further command in a container of the image, when the command names a module of it that can run as one.
+    pub async fn prepare_further(&self, image: &Image, argv: &[String]) -> Result<Option<Prepared>, ImageError> {
+        let Some(choice) = argv.first().and_then(|command| image.named(command)) else { return Ok(None) };
+        let module = self.chosen(image, choice).await?;
+        let Some(entry) = choose_entry(&module.entries, true).filter(|entry| !entry.is_http()) else { return Ok(None) };
+        let compiled = self.inner.clone().compiled(module.clone()).await?;
+        Ok(Some(Prepared { argv: argv.to_vec(), entry, flavor: module.flavor, module, compiled }))
+    }
+
+    async fn chosen(&self, image: &Image, choice: Choice) -> Result<Module, ImageError> {
+        match choice {
+            Choice::Main => image.main.clone().ok_or_else(|| ImageError::NoSuchCommand { reference: image.reference.clone(), command: String::new() }),
+            Choice::File(name, path) => self.inner.module(&name, &self.inner.clone().examine(name.clone(), path).await?),
+        }
     }
 
     /// Forgets a compiled file that the engine refused to load: the next [`Images::prepare`] compiles anew.

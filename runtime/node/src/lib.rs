@@ -12,7 +12,8 @@
 //! | [`network`], [`outgoing`] | a guest's sockets and requests, over `wharf-net` |
 //! | [`probes`] | liveness, readiness, startup |
 //! | [`logs`] | a container's output: files, rotation, reading |
-//! | [`streams`] | what exec, attach and port-forward ask of a Pod |
+//! | [`streams`], `exec` | what exec, attach and port-forward ask of a Pod, and how a Pod does it |
+//! | `terminal`, `output` | a terminal's line discipline; output on its way to clients |
 //! | [`kubelet`] | the kubelet API: logs, Pods, statistics |
 //!
 //! Architecture Invariant: the node is a client of the API and of nothing else of the control plane; a Pod's failure is that Pod's alone,
@@ -21,6 +22,7 @@
 mod backoff;
 mod config;
 mod events;
+mod exec;
 mod handlers;
 pub mod http;
 mod images;
@@ -31,6 +33,7 @@ pub mod native;
 pub mod network;
 mod node;
 pub mod outgoing;
+mod output;
 pub mod pod;
 mod pods;
 pub mod probes;
@@ -38,6 +41,7 @@ mod quantity;
 pub mod registration;
 mod services;
 pub mod streams;
+mod terminal;
 pub mod volumes;
 pub mod world;
 

@@ -7,12 +7,14 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::events::{Recorder, Writer};
+use crate::exec::PodStreams;
 use crate::ipam::Ipam;
 use crate::logs::Logs;
 use crate::pod::context::Shared;
 use crate::pods::Pods;
 use crate::registration::{Machine, Registration};
 use crate::services::ServiceLinks;
+use crate::streams::Streams;
 use crate::world::etc::Resolv;
 use crate::{Handlers, NodeConfig, NodeError, images, kubelet};
 
@@ -76,7 +78,12 @@ impl Node {
 
     /// The kubelet API, to be called in process; the caller is trusted. See [`crate::serve_kubelet`] for the network.
     pub fn kubelet(&self) -> axum::Router {
-        kubelet::router(self.shared.clone(), self.pods.clone())
+        kubelet::router(self.shared.clone(), self.pods.clone(), self.streams())
+    }
+
+    /// What `exec`, `attach` and `port-forward` ask of the node's Pods.
+    pub fn streams(&self) -> Arc<dyn Streams> {
+        Arc::new(PodStreams { node: self.shared.clone(), pods: self.pods.clone() })
     }
 
     /// The handlers of this process' `wasi:http` containers.

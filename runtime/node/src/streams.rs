@@ -58,6 +58,9 @@ pub enum StreamError {
 
 /// What a node can do with a Pod's streams.
 pub trait Streams: Send + Sync {
+    /// Whether something can be done with a Pod, or with a container of it: what is asked before a client's streams are set up.
+    fn find(&self, namespace: &str, pod: &str, container: Option<&str>) -> Result<(), StreamError>;
+
     /// Runs a command in a container's world until it ends. Dropping the future kills it.
     fn exec(&self, target: Target, command: Vec<String>, stdio: Stdio) -> BoxFuture<'static, Result<Exit, StreamError>>;
 

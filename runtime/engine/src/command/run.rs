@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use wasmtime_wasi::I32Exit;
 
-/// How long output that a sink has not taken yet is waited for after the end.
+/// How long output that a sink has not taken yet is waited for after a signal.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 pub(crate) fn start(program: &Program, spec: ContainerSpec) -> Result<Command, StartError> {
@@ -27,24 +27,32 @@ pub(crate) fn start(program: &Program, spec: ContainerSpec) -> Result<Command, S
     }
     let (template, stdin) = Template::new(program, spec);
     let lifecycle = template.lifecycle.clone();
-    let (end, ending) = watch::channel(None);
+    let (end, mut ending) = watch::channel(None);
     let (exit_tx, exit) = watch::channel(None);
     tokio::spawn(async move {
         let outputs = [template.stdout.clone(), template.stderr.clone()];
-        let exit = run(template, entry, stdin, ending).await;
-        let _ = tokio::time::timeout(LAST_WORDS, drain(&outputs)).await;
+        let exit = run(template, entry, stdin, &mut ending).await;
+        // Who reads slowly gets all of it; who wants the command gone does not wait for that.
+        let last_words = async {
+            signaled(&mut ending).await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            () = drain(&outputs) => {}
+            () = last_words => {}
+        }
         exit_tx.send_replace(Some(exit));
     });
     Ok(Command { inner: Arc::new(Handle { end, exit, lifecycle, takes_signals: program.inner.takes_signals }) })
 }
 
-async fn run(template: Template, entry: Entry, stdin: Option<Input>, mut ending: watch::Receiver<Option<Signal>>) -> Exit {
+async fn run(template: Template, entry: Entry, stdin: Option<Input>, ending: &mut watch::Receiver<Option<Signal>>) -> Exit {
     let meter = template.meter();
     let engine = template.program.inner.engine.clone();
     let mut guest = Guest::new(meter.clone(), call(template, entry, stdin, meter));
     tokio::select! {
         biased;
-        signal = signaled(&mut ending) => Exit::signaled(signal),
+        signal = signaled(ending) => Exit::signaled(signal),
         done = std::future::poll_fn(|cx| guest.poll(cx, &engine.inner.batch)) => match done {
             Ok(exit) => exit,
             Err(Lost(why)) => Exit::trap(why),

@@ -57,6 +57,12 @@ impl MountTable {
         self.mount_at(host, target, read_only, MAX_LINKS)
     }
 
+    /// Whether `path`, as seen from `/`, leads to a file.
+    pub fn is_file(&self, path: &str) -> bool {
+        let found = self.stat(&self.root(), path.trim_start_matches('/'), true);
+        found.is_ok_and(|s| rfs::FileType::from_raw_mode(s.st_mode) == rfs::FileType::RegularFile)
+    }
+
     fn mount_at(&mut self, host: &Path, target: &str, read_only: bool, links: u32) -> io::Result<()> {
         let is_dir = std::fs::metadata(host)?.is_dir();
         let source = Arc::new(File::from(rfs::open(host, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?));

@@ -75,7 +75,7 @@ pub fn setup_in(entry: Entry, args: &[&str], root: TempDir, mounts: MountTable) 
     let spec = ContainerSpec {
         entry,
         args: args.iter().map(|s| s.to_string()).collect(),
-        env: vec![("GREETING".into(), "hello".into())],
+        env: [("GREETING".into(), "hello".into())].into(),
         working_dir: None,
         mounts: Arc::new(mounts),
         network: Arc::new(NoNetwork),

@@ -17,16 +17,19 @@ pub use serve::{KubeletTls, serve_kubelet};
 
 use crate::pod::context::Shared;
 use crate::pods::Pods;
+use crate::streams::Streams;
 
 /// What the handlers see.
 #[derive(Clone)]
 struct Kubelet {
     shared: Arc<Shared>,
     pods: Arc<Pods>,
+    #[expect(dead_code, reason = "the routes of exec, attach and port-forward are not here yet")]
+    streams: Arc<dyn Streams>,
 }
 
-/// The API of a node. `exec`, `attach` and `portForward` are to come.
-pub(crate) fn router(shared: Arc<Shared>, pods: Arc<Pods>) -> Router {
+/// The API of a node.
+pub(crate) fn router(shared: Arc<Shared>, pods: Arc<Pods>, streams: Arc<dyn Streams>) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/pods", get(list))
@@ -34,7 +37,7 @@ pub(crate) fn router(shared: Arc<Shared>, pods: Arc<Pods>) -> Router {
         .route("/stats/summary", get(stats::summary))
         .route("/metrics/resource", get(stats::resource))
         .route("/metrics", get(stats::metrics))
-        .with_state(Kubelet { shared, pods })
+        .with_state(Kubelet { shared, pods, streams })
 }
 
 async fn list(State(kubelet): State<Kubelet>) -> Json<List<Pod>> {

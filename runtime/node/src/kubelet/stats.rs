@@ -27,8 +27,8 @@ pub(super) async fn summary(State(kubelet): State<Kubelet>) -> Json<Value> {
     for context in kubelet.pods.contexts() {
         let view = context.view.load();
         let (mut pod_cpu, mut pod_memory, mut list) = (0, 0, vec![]);
-        for (name, usage) in &view.usage {
-            let (nanos, bytes) = (usage.cpu_nanos(), usage.memory_bytes());
+        for (name, door) in &view.doors {
+            let (nanos, bytes) = (door.usage.cpu_nanos(), door.usage.memory_bytes());
             pod_cpu += nanos;
             pod_memory += bytes;
             let started = match view.record.containers.get(name).map(|r| &r.state) {
@@ -59,8 +59,8 @@ pub(super) async fn resource(State(kubelet): State<Kubelet>) -> Text {
         let view = context.view.load();
         let pod = format!("namespace=\"{}\",pod=\"{}\"", context.namespace, context.name);
         let (mut own_cpu, mut own_memory) = (0.0, 0);
-        for (name, usage) in &view.usage {
-            let (seconds, bytes) = (usage.cpu_nanos() as f64 / 1e9, usage.memory_bytes());
+        for (name, door) in &view.doors {
+            let (seconds, bytes) = (door.usage.cpu_nanos() as f64 / 1e9, door.usage.memory_bytes());
             own_cpu += seconds;
             own_memory += bytes;
             let _ = writeln!(cpu, "container_cpu_usage_seconds_total{{container=\"{name}\",{pod}}} {seconds} {now}");

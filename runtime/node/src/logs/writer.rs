@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use wharf_engine::LogSink;
 
 use super::{MAX_FILE, MAX_FILES, rotated};
+use crate::output::{Fan, Outlet, Tap};
 
 /// The longest piece of a guest's line that is written as one line.
 const MAX_LINE: usize = 16 << 10;
@@ -29,6 +29,8 @@ pub struct Log {
     path: PathBuf,
     inner: Mutex<Inner>,
     pub(super) grown: Notify,
+    /// Who watches besides.
+    fan: Arc<Fan>,
 }
 
 #[derive(Default)]
@@ -45,7 +47,7 @@ struct Inner {
 
 impl Log {
     pub(super) fn new(path: PathBuf) -> Arc<Self> {
-        Arc::new(Self { path, inner: Mutex::default(), grown: Notify::new() })
+        Arc::new(Self { path, inner: Mutex::default(), grown: Notify::new(), fan: Arc::default() })
     }
 
     /// Its file.
@@ -53,9 +55,9 @@ impl Log {
         &self.path
     }
 
-    /// Where a container's output goes.
-    pub fn sink(self: &Arc<Self>, stream: Stream) -> Arc<dyn LogSink> {
-        Arc::new(Sink { log: self.clone(), stream })
+    /// What is written from now on, for somebody who watches.
+    pub(crate) fn tap(&self) -> Tap {
+        self.fan.tap()
     }
 
     /// Whether nothing more will come, and how often the file was rotated.
@@ -77,6 +79,7 @@ impl Log {
         inner.closed = true;
         inner.file = None;
         drop(inner);
+        self.fan.close();
         self.grown.notify_waiters();
     }
 
@@ -88,6 +91,7 @@ impl Log {
         if inner.closed {
             return;
         }
+        self.fan.send(stream, bytes);
         let mut pending = std::mem::take(&mut inner.pending[stream as usize]);
         while !bytes.is_empty() {
             let room = MAX_LINE - pending.len();
@@ -184,14 +188,12 @@ fn memchr(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|b| *b == b'\n')
 }
 
-struct Sink {
-    log: Arc<Log>,
-    stream: Stream,
-}
+impl Outlet for Log {
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.fan.poll_ready(cx).map(Ok)
+    }
 
-impl LogSink for Sink {
-    fn poll_write(&self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.log.write(self.stream, bytes);
-        Poll::Ready(Ok(bytes.len()))
+    fn put(&self, stream: Stream, bytes: &[u8]) {
+        self.write(stream, bytes);
     }
 }

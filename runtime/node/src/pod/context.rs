@@ -8,10 +8,12 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
-use wharf_engine::{Outgoing, Usage};
+use wharf_engine::Outgoing;
 
+use super::door::Door;
 use super::record::{PodRecord, containers};
 use crate::events::Recorder;
+use crate::exec::Tools;
 use crate::images::Programs;
 use crate::ipam::Ipam;
 use crate::logs::Logs;
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) logs: Logs,
     pub(crate) services: Arc<ServiceLinks>,
     pub(crate) programs: Programs,
+    /// What runs in containers whose images have no such command.
+    pub(crate) tools: Tools,
     pub(crate) trust: Arc<Trust>,
     pub(crate) host_resolv: Resolv,
     pub(crate) capacity: Allocatable,
@@ -117,6 +121,7 @@ impl Shared {
             logs,
             services,
             programs: Programs::default(),
+            tools: Tools::default(),
             trust,
             host_resolv,
             capacity,
@@ -185,8 +190,8 @@ pub(crate) struct Wired {
 pub(crate) struct View {
     pub(crate) pod: Option<Arc<Pod>>,
     pub(crate) record: Arc<PodRecord>,
-    /// By container: what it uses, while it runs.
-    pub(crate) usage: HashMap<String, Arc<Usage>>,
+    /// By container: the way into it, while it runs.
+    pub(crate) doors: HashMap<String, Arc<Door>>,
 }
 
 impl PodContext {

@@ -8,17 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
-use wharf_engine::{ContainerSpec, CpuQuota, HttpOptions, MountTable, Usage};
-use wharf_image::{Image, Prepared};
+use tokio_util::sync::CancellationToken;
+use wharf_engine::{ContainerSpec, CpuQuota, HttpOptions, MountTable, TerminalSize, Usage};
+use wharf_image::Image;
 
 use super::context::{PodContext, Wired};
+use super::door::{Door, Stdin, Streams, World};
 use super::prepare::private_dir;
 use super::record::containers;
 use crate::events::Kind;
 use crate::http::HttpServer;
 use crate::images::engine_entry;
-use crate::logs::{Log, Stream};
+use crate::logs::Stream;
 use crate::native::{self, NativeImage, NativeRun};
+use crate::output::Sink;
 use crate::volumes::{self, SubPath};
 use crate::world::env::{self, Sources};
 use crate::world::etc;
@@ -39,8 +42,7 @@ pub(crate) struct Created {
     /// `imageID`.
     pub(crate) image_id: String,
     pub(crate) running: Running,
-    pub(crate) log: Arc<Log>,
-    pub(crate) usage: Arc<Usage>,
+    pub(crate) door: Arc<Door>,
     /// Where its termination message is found.
     pub(crate) message_file: Option<PathBuf>,
     /// Held, so that it stays on this machine.
@@ -98,8 +100,12 @@ pub(crate) async fn create(context: &PodContext, pod: &Pod, name: &str, log_run:
     let mounts = mounts(context, pod, container, &image, &index, prepared.entry.is_http()).await.map_err(|e| failed(e.to_string()))?;
     let id = format!("wasmtime://{}", new_id());
     let log = node.logs.begin(&context.log_dir, name, log_run);
-    let usage = Arc::new(Usage::new());
-    let spec = spec(pod, container, &image, &prepared, vars, mounts.table, &wired, &log, &usage);
+    let world = world(container, &image, vars, mounts.table, &wired);
+    let (stdin, reader) = Stdin::of(container, &log).filter(|_| !prepared.entry.is_http()).unzip();
+    let terminal = stdin.as_ref().and_then(Stdin::terminal);
+    let (stdout, stderr) = Sink::both(log.clone(), terminal);
+    let streams = Streams { stdin: reader, terminal: terminal.map(|_| TerminalSize::default()), stdout, stderr };
+    let spec = ContainerSpec { http: http_options(pod), ..world.process(engine_entry(prepared.entry), prepared.argv.clone(), streams) };
     let server = |container: &wharf_engine::HttpContainer| {
         HttpServer::listen(&wired.network, node.handlers(), name, &ports(self::container(pod, name), &image), container.handler()).map_err(|e| e.to_string())
     };
@@ -117,7 +123,20 @@ pub(crate) async fn create(context: &PodContext, pod: &Pod, name: &str, log_run:
     if matches!(running, Running::Http(..)) {
         log.write(Stream::Stdout, start_message(&image.config.start_message, jiff::Timestamp::now()).as_bytes());
     }
-    Ok(Created { id, image: image.reference.clone(), image_id: image.id.clone(), running, log, usage, message_file: mounts.message_file, held: Some(image) })
+    let command = match &running {
+        Running::Command(command) => Some(command.clone()),
+        _ => None,
+    };
+    let door = Door { usage: world.usage.clone(), log, command, stdin, world: Some(world), ended: CancellationToken::new() };
+    Ok(Created {
+        id,
+        image: image.reference.clone(),
+        image_id: image.id.clone(),
+        running,
+        door: Arc::new(door),
+        message_file: mounts.message_file,
+        held: Some(image),
+    })
 }
 
 /// What a container whose image has no start of its own says when it begins, line by line.
@@ -158,8 +177,7 @@ async fn native_container(
         image: reference,
         image_id: native::image_id(image.as_ref()),
         running: Running::Native(running),
-        log,
-        usage: Arc::new(Usage::new()),
+        door: Arc::new(Door { usage: Arc::new(Usage::new()), log, command: None, stdin: None, world: None, ended: CancellationToken::new() }),
         message_file: None,
         held: None,
     })
@@ -181,19 +199,27 @@ fn ports(container: Option<&Container>, image: &Image) -> Vec<u16> {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is a different part of what a container is made of")]
-fn spec(
-    pod: &Pod,
-    container: &Container,
-    image: &Image,
-    prepared: &Prepared,
-    env: Vec<(String, String)>,
-    mounts: Arc<MountTable>,
-    wired: &Wired,
-    log: &Arc<Log>,
-    usage: &Arc<Usage>,
-) -> ContainerSpec {
+/// What the processes of a container have in common.
+fn world(container: &Container, image: &Arc<Image>, env: Vec<(String, String)>, mounts: Arc<MountTable>, wired: &Wired) -> World {
     let limit = |name: &str| container.resources.as_ref().and_then(|r| r.limits.as_ref()).and_then(|m| m.get(name));
+    World {
+        image: image.clone(),
+        env: env.into(),
+        working_dir: container.working_dir.clone().filter(|d| !d.is_empty()).or_else(|| Some(image.config.working_dir.clone()).filter(|d| !d.is_empty())),
+        mounts,
+        network: wired.network.clone(),
+        outgoing: wired.outgoing.clone(),
+        memory_limit: limit("memory").and_then(quantity::units).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0),
+        cpu: Arc::new(match limit("cpu").and_then(quantity::millis).and_then(|n| u32::try_from(n).ok()) {
+            Some(millis) => CpuQuota::new(millis),
+            None => CpuQuota::unlimited(),
+        }),
+        usage: Arc::new(Usage::new()),
+    }
+}
+
+/// How a `wasi:http` container serves.
+fn http_options(pod: &Pod) -> HttpOptions {
     let annotation = |name: &str| pod.metadata.annotations.as_ref().and_then(|a| a.get(name));
     let mut http = HttpOptions::default();
     if let Some(n) = annotation(REUSE).and_then(|v| v.parse().ok()).filter(|n| *n > 0) {
@@ -202,27 +228,7 @@ fn spec(
     if let Some(n) = annotation(TIMEOUT).and_then(|v| v.parse().ok()).filter(|n| (1..=86_400).contains(n)) {
         http.timeout = Duration::from_secs(n);
     }
-    let working_dir = container.working_dir.clone().filter(|d| !d.is_empty()).or_else(|| Some(image.config.working_dir.clone()).filter(|d| !d.is_empty()));
-    ContainerSpec {
-        entry: engine_entry(prepared.entry),
-        args: prepared.argv.clone(),
-        env,
-        working_dir,
-        mounts,
-        network: wired.network.clone(),
-        outgoing: wired.outgoing.clone(),
-        stdin: None,
-        terminal: None,
-        stdout: log.sink(Stream::Stdout),
-        stderr: log.sink(Stream::Stderr),
-        memory_limit: limit("memory").and_then(quantity::units).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0),
-        cpu: Arc::new(match limit("cpu").and_then(quantity::millis).and_then(|n| u32::try_from(n).ok()) {
-            Some(millis) => CpuQuota::new(millis),
-            None => CpuQuota::unlimited(),
-        }),
-        usage: usage.clone(),
-        http,
-    }
+    http
 }
 
 /// The image's environment, what every container has, and the container's own.

@@ -2,6 +2,7 @@
 
 pub(crate) mod context;
 pub(crate) mod create;
+pub(crate) mod door;
 pub(crate) mod inbox;
 mod prepare;
 pub mod record;

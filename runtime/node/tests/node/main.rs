@@ -1,6 +1,7 @@
 //! A node with real guests against an API in memory.
 
 mod api;
+mod streams;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;

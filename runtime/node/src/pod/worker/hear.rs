@@ -125,8 +125,8 @@ impl Worker {
                 slot.held = created.held;
                 slot.live = Some(Live {
                     running: created.running,
-                    log: created.log,
-                    usage: created.usage,
+                    _ended: created.door.ended.clone().drop_guard(),
+                    door: created.door,
                     message_file: created.message_file,
                     probers: vec![],
                     stopping: None,
@@ -162,7 +162,7 @@ impl Worker {
     fn on_ended(&mut self, name: &str, code: i32, reason: &str, message: Option<String>, now: Timestamp) {
         let Some(slot) = self.slots.get_mut(name) else { return };
         let Some(live) = slot.live.take() else { return };
-        self.context.node.logs.end(&live.log);
+        self.context.node.logs.end(&live.door.log);
         let message = live.message_file.as_deref().and_then(termination_message).or(message);
         if let Some(record) = self.record.containers.get_mut(name) {
             record.end(code, reason, message, now);
@@ -214,7 +214,7 @@ impl Worker {
 
 /// Tells the worker how a container goes on and how it ends.
 fn watch(created: &Created, inbox: Arc<Inbox>, context: Arc<PodContext>, name: String, run: u64) -> Task {
-    let log = created.log.clone();
+    let log = created.door.log.clone();
     match &created.running {
         Running::Command(command) => {
             let command = command.clone();

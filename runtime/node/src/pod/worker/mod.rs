@@ -14,11 +14,12 @@ use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use tokio::task::JoinHandle;
-use wharf_engine::Usage;
+use tokio_util::sync::DropGuard;
 use wharf_image::Image;
 
 use super::context::{PodContext, View};
 use super::create::Running;
+use super::door::Door;
 use super::inbox::Inbox;
 use super::record::PodRecord;
 use super::report::Reporter;
@@ -26,7 +27,6 @@ use super::status::status;
 use super::sync::{Activity, World, sync};
 use super::{prepare, stop};
 use crate::backoff::Backoff;
-use crate::logs::Log;
 
 /// How often volumes are brought up to date.
 const REFRESH: SignedDuration = SignedDuration::from_secs(60);
@@ -76,8 +76,9 @@ struct Slot {
 /// A container that runs.
 struct Live {
     running: Running,
-    log: Arc<Log>,
-    usage: Arc<Usage>,
+    door: Arc<Door>,
+    /// Whoever came in through the door leaves with the container.
+    _ended: DropGuard,
     message_file: Option<PathBuf>,
     probers: Vec<Task>,
     stopping: Option<(Duration, Task)>,
@@ -227,8 +228,8 @@ impl Worker {
                 tracing::warn!(namespace = self.context.namespace, name = self.context.name, %error, "the record of a Pod cannot be written");
             }
         }
-        let usage = self.slots.iter().filter_map(|(n, s)| s.live.as_ref().map(|l| (n.clone(), l.usage.clone()))).collect();
-        self.context.view.store(Arc::new(View { pod: Some(self.pod.clone()), record: self.saved.clone(), usage }));
+        let doors = self.slots.iter().filter_map(|(n, s)| s.live.as_ref().map(|l| (n.clone(), l.door.clone()))).collect();
+        self.context.view.store(Arc::new(View { pod: Some(self.pod.clone()), record: self.saved.clone(), doors }));
     }
 
     /// Forgets the Pod.
@@ -270,7 +271,7 @@ impl Worker {
         futures::future::join_all(ends).await;
         for slot in self.slots.values() {
             if let Some(live) = &slot.live {
-                self.context.node.logs.end(&live.log);
+                self.context.node.logs.end(&live.door.log);
             }
         }
     }
