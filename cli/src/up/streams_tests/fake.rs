@@ -88,6 +88,10 @@ async fn process(command: Vec<String>, mut stdio: Stdio) -> i32 {
 }
 
 impl Streams for Fake {
+    fn find(&self, _: &str, _: &str, _: Option<&str>) -> Result<(), StreamError> {
+        Ok(())
+    }
+
     fn exec(&self, target: Target, command: Vec<String>, stdio: Stdio) -> BoxFuture<'static, Result<Exit, StreamError>> {
         let running = Running::new(&self.running);
         async move {

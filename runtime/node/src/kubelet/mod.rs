@@ -24,8 +24,6 @@ use crate::streams::Streams;
 struct Kubelet {
     shared: Arc<Shared>,
     pods: Arc<Pods>,
-    #[expect(dead_code, reason = "the routes of exec, attach and port-forward are not here yet")]
-    streams: Arc<dyn Streams>,
 }
 
 /// The API of a node.
@@ -37,7 +35,8 @@ pub(crate) fn router(shared: Arc<Shared>, pods: Arc<Pods>, streams: Arc<dyn Stre
         .route("/stats/summary", get(stats::summary))
         .route("/metrics/resource", get(stats::resource))
         .route("/metrics", get(stats::metrics))
-        .with_state(Kubelet { shared, pods, streams })
+        .with_state(Kubelet { shared, pods })
+        .merge(streaming::router(streams))
 }
 
 async fn list(State(kubelet): State<Kubelet>) -> Json<List<Pod>> {
