@@ -38,13 +38,14 @@ struct State {
 }
 
 /// (group/version, plural, kind, namespaced)
-const KINDS: [(&str, &str, &str, bool); 18] = [
+const KINDS: [(&str, &str, &str, bool); 21] = [
     ("v1", "configmaps", "ConfigMap", true),
     ("v1", "endpoints", "Endpoints", true),
     ("v1", "events", "Event", true),
     ("v1", "namespaces", "Namespace", false),
     ("v1", "nodes", "Node", false),
     ("v1", "pods", "Pod", true),
+    ("v1", "replicationcontrollers", "ReplicationController", true),
     ("v1", "secrets", "Secret", true),
     ("v1", "serviceaccounts", "ServiceAccount", true),
     ("v1", "services", "Service", true),
@@ -52,10 +53,12 @@ const KINDS: [(&str, &str, &str, bool); 18] = [
     ("apps/v1", "daemonsets", "DaemonSet", true),
     ("apps/v1", "deployments", "Deployment", true),
     ("apps/v1", "replicasets", "ReplicaSet", true),
+    ("apps/v1", "statefulsets", "StatefulSet", true),
     ("batch/v1", "cronjobs", "CronJob", true),
     ("batch/v1", "jobs", "Job", true),
     ("coordination.k8s.io/v1", "leases", "Lease", true),
     ("discovery.k8s.io/v1", "endpointslices", "EndpointSlice", true),
+    ("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", true),
     ("rbac.authorization.k8s.io/v1", "clusterroles", "ClusterRole", false),
 ];
 

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, ReplicationController, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::RwLock;
@@ -195,12 +196,18 @@ world! {
     nodes: Node,
     /// `v1`, without what no controller reads.
     pods: Pod,
+    /// `policy/v1`
+    pod_disruption_budgets: PodDisruptionBudget,
     /// `apps/v1`
     replica_sets: ReplicaSet,
+    /// `v1`
+    replication_controllers: ReplicationController,
     /// `v1`
     services: Service,
     /// `v1`
     service_accounts: ServiceAccount,
+    /// `apps/v1`
+    stateful_sets: StatefulSet,
 }
 
 impl World {

@@ -399,3 +399,64 @@ async fn applies_own_fields_and_conflict() {
     let managers: Vec<String> = forced.metadata.managed_fields.unwrap().into_iter().filter_map(|m| m.manager).collect();
     assert_eq!(managers, ["two"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evictions_keep_to_the_budget() {
+    use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+    let world = world().await;
+    let client = world.server.client(Identity::admin());
+    let (pods, budgets) = (Api::<Pod>::namespaced(client.clone(), "default"), Api::<PodDisruptionBudget>::namespaced(client.clone(), "default"));
+    Api::<ServiceAccount>::namespaced(client.clone(), "default")
+        .create(&PostParams::default(), &object(json!({"metadata": {"name": "default"}})))
+        .await
+        .unwrap();
+    let spec = json!({"containers": [{"name": "c", "image": "i"}], "nodeName": "n"});
+    for (name, ready) in [("ready", "True"), ("other", "True"), ("unready", "False")] {
+        pods.create(&PostParams::default(), &object(json!({"metadata": {"name": name, "labels": {"app": "web"}}, "spec": spec}))).await.unwrap();
+        let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}});
+        pods.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+    pods.create(&PostParams::default(), &object(json!({"metadata": {"name": "pending", "labels": {"app": "web"}}, "spec": spec}))).await.unwrap();
+    let evict = |name: &'static str, options: serde_json::Value| {
+        let body = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}, "deleteOptions": options});
+        let request = http::Request::post(format!("/api/v1/namespaces/default/pods/{name}/eviction")).body(serde_json::to_vec(&body).unwrap()).unwrap();
+        let client = client.clone();
+        async move { client.request::<serde_json::Value>(request).await }
+    };
+    let budget = json!({"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
+    budgets.create(&PostParams::default(), &object(budget)).await.unwrap();
+    let cause = |status: Box<Status>| (status.code, status.reason, status.message, status.details.unwrap().causes[0].message.clone());
+    let words = "Cannot evict pod as it would violate the pod's disruption budget.".to_owned();
+    // The controller has not looked at the budget yet.
+    let refused = status(evict("ready", json!({})).await.unwrap_err());
+    assert_eq!(refused.details.as_ref().unwrap().retry_after_seconds, 10);
+    let still = "The disruption budget b is still being processed by the server.".to_owned();
+    assert_eq!(cause(refused), (429, "TooManyRequests".to_owned(), words.clone(), still));
+    let seen = json!({"status": {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2}});
+    budgets.patch_status("b", &PatchParams::default(), &Patch::Merge(seen)).await.unwrap();
+    // A dry run and a Pod that does not count cost nothing, one that counts costs what there is.
+    evict("ready", json!({"dryRun": ["All"]})).await.unwrap();
+    for free in ["pending", "unready"] {
+        evict(free, json!({"gracePeriodSeconds": 0})).await.unwrap();
+        assert!(pods.get_opt(free).await.unwrap().is_none(), "{free}");
+    }
+    let stale = evict("ready", json!({"preconditions": {"resourceVersion": "1"}})).await.unwrap_err();
+    assert_eq!(status(stale).code, 409);
+    let left = budgets.get_status("b").await.unwrap().status.unwrap();
+    assert_eq!((left.disruptions_allowed, left.disrupted_pods.unwrap().len()), (Some(0), 1));
+    let allow = json!({"status": {"disruptionsAllowed": 1, "disruptedPods": null}});
+    budgets.patch_status("b", &PatchParams::default(), &Patch::Merge(allow)).await.unwrap();
+    evict("ready", json!({"gracePeriodSeconds": 7})).await.unwrap();
+    let ending = pods.get("ready").await.unwrap();
+    assert_eq!(ending.metadata.deletion_grace_period_seconds, Some(7));
+    assert!(ending.status.unwrap().conditions.unwrap().iter().any(|c| c.type_ == "DisruptionTarget" && c.reason.as_deref() == Some("EvictionByEvictionAPI")));
+    let spent = budgets.get_status("b").await.unwrap().status.unwrap();
+    assert_eq!(spent.conditions.unwrap()[0].reason, "InsufficientPods");
+    let needs = "The disruption budget b needs 1 healthy pods and has 2 currently".to_owned();
+    assert_eq!(cause(status(evict("other", json!({})).await.unwrap_err())), (429, "TooManyRequests".to_owned(), words, needs));
+    let second = json!({"metadata": {"name": "c"}, "spec": {"maxUnavailable": 1, "selector": {}}});
+    budgets.create(&PostParams::default(), &object(second)).await.unwrap();
+    let both = status(evict("other", json!({})).await.unwrap_err());
+    let several = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+    assert_eq!((both.code, both.message.as_str()), (500, several));
+}

@@ -1,15 +1,18 @@
 //! `policy/v1` PodDisruptionBudget: how many Pods may be missing on purpose.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::field::{Error, ErrorType, Errors, Path, printed_json};
 use crate::k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus};
+use crate::k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::kind::{Kind, Merge, Names, Scope, Subresource};
 use crate::kinds::checks::{at_most_100_percent, count_or_percent};
 use crate::kinds::columns::{age, age_cell, name, name_cell, text as text_column};
 use crate::kinds::label_selector;
 use crate::kinds::{merge, names};
+use crate::meta::whole_second;
 use crate::table::{Column, Columns};
 
 /// PodDisruptionBudget of `policy/v1`.
@@ -89,6 +92,30 @@ impl Kind for PodDisruptionBudgets {
                 ]
             },
         }
+    }
+}
+
+/// Says in the condition `DisruptionAllowed` whether `status.disruptionsAllowed` leaves room for one.
+pub fn set_disruption_allowed(status: &mut PodDisruptionBudgetStatus, now: Timestamp) {
+    let (value, reason) = if status.disruptions_allowed.unwrap_or(0) > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
+    set_condition(status, value, reason, "", now);
+}
+
+/// Sets the condition `DisruptionAllowed`.
+pub fn set_condition(status: &mut PodDisruptionBudgetStatus, value: &str, reason: &str, message: &str, now: Timestamp) {
+    let conditions = status.conditions.get_or_insert_default();
+    let same = conditions.iter().find(|c| c.type_ == "DisruptionAllowed" && c.status == value);
+    let condition = Condition {
+        type_: "DisruptionAllowed".to_owned(),
+        status: value.to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        observed_generation: status.observed_generation,
+        last_transition_time: same.map_or_else(|| Time(whole_second(now)), |c| c.last_transition_time.clone()),
+    };
+    match conditions.iter_mut().find(|c| c.type_ == "DisruptionAllowed") {
+        Some(there) => *there = condition,
+        None => conditions.push(condition),
     }
 }
 

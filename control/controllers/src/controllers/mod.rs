@@ -11,6 +11,7 @@ pub mod cluster_role_aggregation;
 pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
+pub mod disruption;
 pub mod endpoint_slice;
 pub mod endpoints;
 pub mod garbage_collector;
@@ -65,6 +66,8 @@ pub fn all() -> Vec<Arc<dyn Controller>> {
         Arc::new(daemon_set::DaemonSets::default()),
         Arc::new(job::Jobs),
         Arc::new(cron_job::CronJobs),
+        Arc::new(disruption::Disruption),
+        Arc::new(disruption::StaleDisruption),
         Arc::new(ttl_after_finished::TtlAfterFinished),
         Arc::new(endpoint_slice::EndpointSlices),
         Arc::new(endpoints::EndpointsController),

@@ -1,8 +1,7 @@
-//! `pods/binding` (the scheduler's word) and `pods/eviction`.
+//! `pods/binding`: the scheduler's word.
 
 use http::{Response, StatusCode};
 use k8s_openapi::api::core::v1::{Binding, Pod, PodCondition, PodStatus};
-use k8s_openapi::api::policy::v1::Eviction;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use wharf_api::DynObject;
@@ -11,9 +10,8 @@ use wharf_api::meta::whole_second;
 use wharf_api::status::ApiError;
 
 use crate::Body;
-use crate::ask::{Ask, dry_run};
+use crate::ask::Ask;
 use crate::http::respond;
-use crate::verbs::delete::delete_one;
 use crate::verbs::update::{Part, change};
 
 /// The Pod that a `Binding` of the legacy path names.
@@ -86,25 +84,8 @@ fn scheduled(status: &mut PodStatus) {
     }
 }
 
-/// Deletes a Pod, as `kubectl drain` asks for it.
-pub(crate) async fn evict(ask: &Ask<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
-    let eviction: Eviction = read(body, "Eviction")?;
-    if eviction.metadata.name.as_deref().is_some_and(|n| n != ask.path.name) {
-        return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
-    }
-    let options = eviction.delete_options.unwrap_or_default();
-    let mut errors = Vec::new();
-    let mut dry_runs = ask.query.all("dryRun");
-    dry_runs.extend(options.dry_run.iter().flatten().map(String::as_str));
-    let dry = dry_run(&dry_runs, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::invalid("policy", "Eviction", &ask.path.name, errors));
-    }
-    delete_one(ask, &options, dry).await?;
-    Ok(success(ask, StatusCode::CREATED))
-}
-
-fn success(ask: &Ask<'_>, status: StatusCode) -> Response<Body> {
+/// The `Status` of what went well.
+pub(crate) fn success(ask: &Ask<'_>, status: StatusCode) -> Response<Body> {
     let value = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": status.as_u16()});
     respond::value(status, &value, ask.accepted.format)
 }

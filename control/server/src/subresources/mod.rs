@@ -1,6 +1,7 @@
 //! What stands behind objects, and the kinds that are asked but never stored.
 
 pub(crate) mod binding;
+mod eviction;
 pub(crate) mod node_proxy;
 pub(crate) mod scale;
 pub(crate) mod token;
@@ -31,7 +32,7 @@ pub(crate) async fn other(ask: &Ask<'_>, verb: &str, request: Body) -> Result<Re
     match (info.group, info.plural, ask.path.subresource, verb) {
         ("", "namespaces", "finalize", "update") => finalize(ask, body::read(request).await?).await,
         ("", "pods", "binding", "create") => binding::bind(ask, &body::read(request).await?).await,
-        ("", "pods", "eviction", "create") => binding::evict(ask, &body::read(request).await?).await,
+        ("", "pods", "eviction", "create") => eviction::evict(ask, &body::read(request).await?).await,
         ("", "pods", "ephemeralcontainers" | "resize", "get") => get::get(ask).await,
         ("", "pods", "ephemeralcontainers" | "resize", "update") => crate::verbs::update::update(ask, body::read(request).await?, Part::Main).await,
         ("", "pods", "ephemeralcontainers" | "resize", "patch") => crate::verbs::patch::patch(ask, body::read(request).await?, Part::Main).await,
