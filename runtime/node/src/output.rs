@@ -197,6 +197,31 @@ impl Outlet for Fan {
     }
 }
 
+/// What a process wrote, up to a bound; the rest is dropped.
+pub(crate) struct Collected {
+    bytes: Mutex<Vec<u8>>,
+    most: usize,
+}
+
+impl Collected {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { bytes: Mutex::default(), most })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock()).into_owned()
+    }
+}
+
+impl LogSink for Collected {
+    fn poll_write(&self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut all = self.bytes.lock();
+        let room = self.most.saturating_sub(all.len());
+        all.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Poll::Ready(Ok(bytes.len()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;

@@ -1,16 +1,14 @@
 //! Which program a command in a container is: a module of its image, a tool of the built-in busybox, or a script that busybox's shell runs.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use parking_lot::Mutex;
 use tokio::sync::OnceCell;
-use wharf_engine::{Container, Entry, LogSink, Program};
+use wharf_engine::{Command, Container, Entry, Program};
 use wharf_image::{Image, Keyring, Prepared, PullPolicy};
 
 use crate::images::engine_entry;
+use crate::output::Collected;
 use crate::pod::context::Shared;
 use crate::pod::door::{Streams, World};
 use crate::streams::StreamError;
@@ -42,6 +40,16 @@ pub(super) struct Chosen {
     pub(super) args: Vec<String>,
 }
 
+impl Chosen {
+    /// Starts it.
+    pub(super) fn start(self, world: &World, streams: Streams) -> Result<Command, String> {
+        match self.program.start(world.process(self.entry, self.args, streams)).map_err(|e| e.to_string())? {
+            Container::Command(command) => Ok(command),
+            Container::Http(_) => Err("it is not a command".to_owned()),
+        }
+    }
+}
+
 /// Finds the program of a command.
 pub(super) async fn choose(node: &Shared, world: &World, command: Vec<String>) -> Result<Chosen, StreamError> {
     let Some(first) = command.first() else { return Err(StreamError::Failed("you must specify at least one command for the container".to_owned())) };
@@ -59,7 +67,7 @@ pub(super) async fn choose(node: &Shared, world: &World, command: Vec<String>) -
 }
 
 /// Not started, in the words of those who start containers elsewhere.
-fn refused(why: &str) -> StreamError {
+pub(super) fn refused(why: &str) -> StreamError {
     StreamError::Failed(format!("OCI runtime exec failed: exec failed: unable to start container process: {why}: unknown"))
 }
 
@@ -91,31 +99,13 @@ async fn toolbox(node: &Shared, world: &World) -> Result<Toolbox, String> {
     let image = node.config.images.ensure(BUSYBOX, &Keyring::new(), PullPolicy::Never).await.map_err(|e| e.to_string())?;
     let prepared = node.config.images.prepare(&image, &["busybox".to_owned()], &["--list".to_owned()]).await.map_err(|e| e.to_string())?;
     let list = chosen(node, &prepared, prepared.argv.clone()).await?;
-    let written = Arc::new(Collected::default());
-    let streams = Streams { stdin: None, terminal: None, stdout: written.clone(), stderr: written.clone() };
-    let command = match list.program.start(world.process(list.entry, list.args, streams)).map_err(|e| e.to_string())? {
-        Container::Command(command) => command,
-        Container::Http(_) => return Err(format!("{BUSYBOX} is not a command")),
-    };
-    let exit = command.wait().await;
+    let written = Collected::new(MAX_LIST);
+    let exit = list.start(world, Streams::into(&written))?.wait().await;
     if exit.code != 0 {
         return Err(format!("busybox --list: {exit}"));
     }
-    let names = String::from_utf8_lossy(&written.0.lock()).lines().map(str::to_owned).collect();
+    let names = written.text().lines().map(str::to_owned).collect();
     Ok(Toolbox { _image: image, prepared, names })
-}
-
-/// What a process wrote, up to a bound.
-#[derive(Default)]
-struct Collected(Mutex<Vec<u8>>);
-
-impl LogSink for Collected {
-    fn poll_write(&self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut all = self.0.lock();
-        let room = MAX_LIST.saturating_sub(all.len());
-        all.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        Poll::Ready(Ok(bytes.len()))
-    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub(crate) use choose::Tools;
 use crate::pod::context::{PodContext, Shared};
 use crate::pod::door::Door;
 use crate::pods::Pods;
+use crate::probes::Exec;
 use crate::streams::{Connection, Stdio, StreamError, Streams, Target};
 
 /// The Pods of a node.
@@ -58,6 +59,19 @@ impl PodStreams {
     fn door(&self, target: &Target) -> Result<Arc<Door>, StreamError> {
         let pod = self.pod(&target.namespace, &target.pod)?;
         door(&pod, &target.container)
+    }
+}
+
+/// Commands that the node runs in a container for itself: probes and hooks.
+pub(crate) struct Inside {
+    pub(crate) node: Arc<Shared>,
+    pub(crate) door: Arc<Door>,
+}
+
+impl Exec for Inside {
+    fn exec(&self, command: Vec<String>) -> BoxFuture<'static, Result<(i32, String), String>> {
+        let (node, door) = (self.node.clone(), self.door.clone());
+        async move { process::capture(&node, &door, command).await.map_err(|e| e.to_string()) }.boxed()
     }
 }
 

@@ -7,26 +7,43 @@ use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
-use wharf_engine::{Command, Container, Exit};
+use wharf_engine::{Command, Exit};
 
-use super::choose::choose;
-use crate::output::{Fan, Sink};
+use super::choose::{Chosen, choose, refused};
+use crate::output::{Collected, Fan, Sink};
 use crate::pod::context::Shared;
 use crate::pod::door::{Door, Reader, Streams};
 use crate::streams::{Input, Stdio, StreamError};
 use crate::terminal::Terminal;
 
+/// What is kept of the output of a command that the node runs for itself, as upstream keeps.
+const MAX_OUTPUT: usize = 10 << 10;
+
+/// Finds out what a command is in this container.
+async fn find(node: &Shared, door: &Door, command: Vec<String>) -> Result<Chosen, StreamError> {
+    match &door.world {
+        Some(world) => choose(node, world, command).await,
+        None => Err(refused(&format!("exec: {:?}: executable file not found in $PATH", command.first().map_or("", String::as_str)))),
+    }
+}
+
+/// Starts it.
+fn start(door: &Door, chosen: Chosen, streams: Streams) -> Result<Command, StreamError> {
+    let world = door.world.as_ref().ok_or_else(|| "nothing can be started here".to_owned());
+    world.and_then(|world| chosen.start(world, streams)).map_err(|words| refused(&words))
+}
+
+/// Runs a command for the node itself: its exit code and what it wrote. It is killed when this is dropped.
+pub(super) async fn capture(node: &Shared, door: &Door, command: Vec<String>) -> Result<(i32, String), StreamError> {
+    let written = Collected::new(MAX_OUTPUT);
+    let command = start(door, find(node, door, command).await?, Streams::into(&written))?;
+    let exit = command.wait().await;
+    Ok((exit.code, written.text()))
+}
+
 /// Runs a command to its end. It is killed with the container, when the client goes, and when this is dropped.
 pub(super) async fn run(node: &Shared, door: &Door, command: Vec<String>, stdio: Stdio) -> Result<Exit, StreamError> {
-    let not_found = |command: &[String]| {
-        let first = command.first().map_or("", String::as_str);
-        StreamError::Failed(format!(
-            "OCI runtime exec failed: exec failed: unable to start container process: exec: {first:?}: executable file not found in $PATH: unknown"
-        ))
-    };
-    let world = door.world.as_ref().ok_or_else(|| not_found(&command))?;
-    let chosen = choose(node, world, command).await?;
-
+    let chosen = find(node, door, command).await?;
     let Stdio { stdin, stdout, stderr, tty, mut sizes } = stdio;
     let fan = Arc::new(Fan::default());
     let tap = fan.tap();
@@ -37,13 +54,7 @@ pub(super) async fn run(node: &Shared, door: &Door, command: Vec<String>, stdio:
         None => (stdin.map(|stdin| Box::new(Exclusive(Mutex::new(stdin))) as Reader), None),
     };
     let size = tty.then(|| sizes.try_recv().unwrap_or_default());
-    let process = world.process(chosen.entry, chosen.args, Streams { stdin: reader, terminal: size, stdout: to_stdout, stderr: to_stderr });
-    let failed = |e: &dyn std::fmt::Display| StreamError::Failed(format!("OCI runtime exec failed: {e}"));
-    let command = match chosen.program.start(process).map_err(|e| failed(&e))? {
-        Container::Command(command) => command,
-        Container::Http(_) => return Err(failed(&"it is not a command")),
-    };
-
+    let command = start(door, chosen, Streams { stdin: reader, terminal: size, stdout: to_stdout, stderr: to_stderr })?;
     let ended = async {
         let exit = command.wait().await;
         fan.close();

@@ -13,12 +13,13 @@ use wharf_engine::Outgoing;
 use super::door::Door;
 use super::record::{PodRecord, containers};
 use crate::events::Recorder;
-use crate::exec::Tools;
+use crate::exec::{Inside, Tools};
 use crate::images::Programs;
 use crate::ipam::Ipam;
 use crate::logs::Logs;
 use crate::network::PodNetwork;
 use crate::outgoing::Trust;
+use crate::probes::Target;
 use crate::quantity;
 use crate::services::ServiceLinks;
 use crate::volumes::Objects;
@@ -217,6 +218,18 @@ impl PodContext {
     pub(crate) fn facts(&self) -> PodFacts {
         let ip: Option<Ipv4Addr> = self.wired.load().as_ref().map(|w| w.network.ip());
         PodFacts { pod_ip: ip.map(Into::into), host_ip: self.node.config.address.into(), allocatable: self.node.capacity }
+    }
+
+    /// A container of the Pod, for probes and hooks.
+    pub(crate) fn target(&self, door: &Arc<Door>) -> Option<Target> {
+        let config = &self.node.config;
+        Some(Target {
+            net: config.net.clone(),
+            handlers: config.handlers.clone(),
+            pod: self.wired.load().as_ref()?.network.ip(),
+            node: config.address,
+            exec: Arc::new(Inside { node: self.node.clone(), door: door.clone() }),
+        })
     }
 
     /// The Pod as messages name it.

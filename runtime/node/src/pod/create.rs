@@ -14,6 +14,7 @@ use wharf_image::Image;
 
 use super::context::{PodContext, Wired};
 use super::door::{Door, Stdin, Streams, World};
+use super::hooks;
 use super::prepare::private_dir;
 use super::record::containers;
 use crate::events::Kind;
@@ -43,6 +44,8 @@ pub(crate) struct Created {
     pub(crate) image_id: String,
     pub(crate) running: Running,
     pub(crate) door: Arc<Door>,
+    /// Its postStart hook failed: it is to be ended.
+    pub(crate) hook_failed: bool,
     /// Where its termination message is found.
     pub(crate) message_file: Option<PathBuf>,
     /// Held, so that it stays on this machine.
@@ -127,16 +130,40 @@ pub(crate) async fn create(context: &PodContext, pod: &Pod, name: &str, log_run:
         Running::Command(command) => Some(command.clone()),
         _ => None,
     };
-    let door = Door { usage: world.usage.clone(), log, command, stdin, world: Some(world), ended: CancellationToken::new() };
+    let door = Arc::new(Door { usage: world.usage.clone(), log, command, stdin, world: Some(world), ended: CancellationToken::new() });
+    let hook_failed = !post_start(context, pod, container, &door).await;
     Ok(Created {
         id,
         image: image.reference.clone(),
         image_id: image.id.clone(),
         running,
-        door: Arc::new(door),
+        door,
+        hook_failed,
         message_file: mounts.message_file,
         held: Some(image),
     })
+}
+
+/// Runs a container's postStart hook, for as long as the container runs: it counts as started only then. Whether it went well.
+async fn post_start(context: &PodContext, pod: &Pod, container: &Container, door: &Arc<Door>) -> bool {
+    let hook = container.lifecycle.as_ref().and_then(|l| l.post_start.as_ref());
+    let (Some(hook), Some(target)) = (hook, context.target(door)) else { return true };
+    let ended = async {
+        match &door.command {
+            Some(command) => drop(command.wait().await),
+            None => std::future::pending().await,
+        }
+    };
+    let done = tokio::select! {
+        done = hooks::run(hook, container, &target) => done,
+        () = ended => Ok(()),
+    };
+    if let Err(error) = &done {
+        tracing::debug!(namespace = context.namespace, name = context.name, container = container.name, error, "postStart hook");
+        // Its words may hold what is secret.
+        context.node.recorder.pod(pod, Some(&container.name), Kind::Warning, "FailedPostStartHook", "PostStartHook failed");
+    }
+    done.is_ok()
 }
 
 /// What a container whose image has no start of its own says when it begins, line by line.
@@ -178,6 +205,7 @@ async fn native_container(
         image_id: native::image_id(image.as_ref()),
         running: Running::Native(running),
         door: Arc::new(Door { usage: Arc::new(Usage::new()), log, command: None, stdin: None, world: None, ended: CancellationToken::new() }),
+        hook_failed: false,
         message_file: None,
         held: None,
     })

@@ -15,6 +15,7 @@ use wharf_engine::{Command, ContainerSpec, CpuQuota, Entry, HttpOptions, LogSink
 use wharf_image::Image;
 
 use crate::logs::Log;
+use crate::output::Collected;
 use crate::terminal::Terminal;
 
 /// Pieces of input that a container has not read.
@@ -53,6 +54,13 @@ pub(crate) struct Streams {
     pub(crate) terminal: Option<TerminalSize>,
     pub(crate) stdout: Arc<dyn LogSink>,
     pub(crate) stderr: Arc<dyn LogSink>,
+}
+
+impl Streams {
+    /// No input, and all output into one place.
+    pub(crate) fn into(written: &Arc<Collected>) -> Self {
+        Self { stdin: None, terminal: None, stdout: written.clone(), stderr: written.clone() }
+    }
 }
 
 /// What a guest reads its input from.

@@ -1,6 +1,7 @@
 //! How a worker is told things: the newest Pod replaces the one before, messages queue. Bounded by the number of the Pod's containers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
@@ -34,6 +35,8 @@ pub(crate) enum Message {
     Prepared(Result<(), super::prepare::Unprepared>),
     /// A container was started, or not.
     Created { container: String, run: u64, result: Box<Result<Created, Failure>> },
+    /// A container's preStop hook is over: it may be ended, within so much time.
+    Stopping { container: String, run: u64, grace: Duration },
     /// A container ended: exit code, reason and message.
     Ended { container: String, run: u64, code: i32, reason: String, message: Option<String> },
     /// Requests of a `wasi:http` container failed for lack of memory or by traps: how many in all, and the last one's words.

@@ -3,6 +3,7 @@
 pub(crate) mod context;
 pub(crate) mod create;
 pub(crate) mod door;
+mod hooks;
 pub(crate) mod inbox;
 mod prepare;
 pub mod record;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
@@ -29,6 +30,12 @@ pub enum Answer {
     Unknown(String),
 }
 
+/// Runs commands in the container that is asked.
+pub trait Exec: Send + Sync {
+    /// The exit code and what was written, or why it could not be run. Dropping the future kills it.
+    fn exec(&self, command: Vec<String>) -> BoxFuture<'static, Result<(i32, String), String>>;
+}
+
 /// Whom to ask.
 pub struct Target {
     /// The network.
@@ -39,6 +46,8 @@ pub struct Target {
     pub pod: Ipv4Addr,
     /// The node, from where it is asked.
     pub node: Ipv4Addr,
+    /// The container.
+    pub exec: Arc<dyn Exec>,
 }
 
 impl Target {
@@ -52,33 +61,48 @@ impl Target {
                     Ok(at) => self.connect(at).await.map_or_else(Answer::Failure, |_| Answer::Success),
                     Err(words) => Answer::Unknown(words),
                 }
+            } else if let Some(action) = &probe.exec {
+                match self.exec.exec(action.command.clone().unwrap_or_default()).await {
+                    Ok((0, _)) => Answer::Success,
+                    Ok((_, output)) => Answer::Failure(output),
+                    Err(words) => Answer::Unknown(words),
+                }
             } else {
-                Answer::Unknown("this node has httpGet and tcpSocket probes only".to_owned())
+                Answer::Unknown("this node has exec, httpGet and tcpSocket probes only".to_owned())
             }
         };
         match timeout(limit, asked).await {
             Ok(answer) => answer,
-            Err(_) => Answer::Failure(match &probe.http_get {
-                Some(action) => format!(
+            Err(_) => Answer::Failure(match (&probe.http_get, &probe.exec) {
+                (Some(action), _) => format!(
                     "Get \"{}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
                     self.address(action.host.as_deref(), &action.port, container).map(|at| url(action, at)).unwrap_or_default()
                 ),
-                None => "dial tcp: i/o timeout".to_owned(),
+                (None, Some(action)) => {
+                    format!("command timed out: {:?} timed out after {}s", action.command.clone().unwrap_or_default().join(" "), limit.as_secs_f32())
+                }
+                (None, None) => "dial tcp: i/o timeout".to_owned(),
             }),
         }
     }
 
     async fn http(&self, action: &HTTPGetAction, container: &Container) -> Answer {
-        let at = match self.address(action.host.as_deref(), &action.port, container) {
-            Ok(at) => at,
-            Err(words) => return Answer::Unknown(words),
-        };
+        match self.get(action, container, "kube-probe/1.37").await {
+            Ok(status) if (200..400).contains(&status.as_u16()) => Answer::Success,
+            Ok(status) => Answer::Failure(format!("HTTP probe failed with statuscode: {}", status.as_u16())),
+            Err(answer) => answer,
+        }
+    }
+
+    /// Sends a request: the status of the answer, or why there is none.
+    pub(crate) async fn get(&self, action: &HTTPGetAction, container: &Container, agent: &str) -> Result<StatusCode, Answer> {
+        let at = self.address(action.host.as_deref(), &action.port, container).map_err(Answer::Unknown)?;
         if action.scheme.as_deref() == Some("HTTPS") {
-            return Answer::Unknown("probes with scheme HTTPS are not supported yet".to_owned());
+            return Err(Answer::Unknown("probes with scheme HTTPS are not supported yet".to_owned()));
         }
         let path = action.path.as_deref().filter(|p| !p.is_empty()).unwrap_or("/");
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        let mut request = Request::get(path).header(header::USER_AGENT, "kube-probe/1.37").header(header::ACCEPT, "*/*").header(header::CONNECTION, "close");
+        let mut request = Request::get(path).header(header::USER_AGENT, agent).header(header::ACCEPT, "*/*").header(header::CONNECTION, "close");
         let mut host = at.to_string();
         for h in action.http_headers.iter().flatten() {
             if h.name.eq_ignore_ascii_case("host") {
@@ -88,27 +112,18 @@ impl Target {
             }
         }
         let body: Body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
-        let request = match request.header(header::HOST, host).body(body) {
-            Ok(request) => request,
-            Err(e) => return Answer::Unknown(e.to_string()),
-        };
+        let request = request.header(header::HOST, host).body(body).map_err(|e| Answer::Unknown(e.to_string()))?;
         let failed = |words: &dyn std::fmt::Display| Answer::Failure(format!("Get \"{}\": {words}", url(action, at)));
-        let status = match at {
-            SocketAddr::V4(v4) if self.handlers.get(v4).is_some() => {
-                let Some(handler) = self.handlers.get(v4) else { return failed(&"EOF") };
-                handler.call(request, SocketAddr::from((self.node, 0))).await.map_or_else(|e| e.status(), |r| r.status())
-            }
-            _ => match self.connect(at).await {
-                Ok(stream) => match ask(stream, request).await {
-                    Ok(status) => status,
-                    Err(e) => return failed(&e),
-                },
-                Err(words) => return failed(&words),
-            },
+        let handler = match at {
+            SocketAddr::V4(v4) => self.handlers.get(v4),
+            SocketAddr::V6(_) => None,
         };
-        match status.as_u16() {
-            200..400 => Answer::Success,
-            code => Answer::Failure(format!("HTTP probe failed with statuscode: {code}")),
+        match handler {
+            Some(handler) => Ok(handler.call(request, SocketAddr::from((self.node, 0))).await.map_or_else(|e| e.status(), |r| r.status())),
+            None => {
+                let stream = self.connect(at).await.map_err(|words| failed(&words))?;
+                ask(stream, request).await.map_err(|e| failed(&e))
+            }
         }
     }
 
@@ -170,6 +185,20 @@ mod tests {
     use crate::http::tests::Echo;
     use crate::network::tests::{cluster, network};
 
+    /// Knows `exit` and `sleep`.
+    struct Shell;
+    impl Exec for Shell {
+        fn exec(&self, command: Vec<String>) -> BoxFuture<'static, Result<(i32, String), String>> {
+            Box::pin(async move {
+                match command[0].as_str() {
+                    "exit" => Ok((command[1].parse().unwrap(), command.join(" "))),
+                    "sleep" => std::future::pending().await,
+                    _ => Err("no such command".to_owned()),
+                }
+            })
+        }
+    }
+
     #[tokio::test]
     async fn by_socket_and_in_process_alike() {
         let net = cluster();
@@ -178,7 +207,7 @@ mod tests {
         let _server = HttpServer::listen(&pod, &listed, "web", &[8080], Arc::new(Echo)).unwrap();
         let container: Container = serde_json::from_value(serde_json::json!({"name": "web", "ports": [{"name": "http", "containerPort": 8080}]})).unwrap();
         for handlers in [listed.clone(), Handlers::new()] {
-            let target = Target { net: net.clone(), handlers, pod: pod.ip(), node: "10.88.0.1".parse().unwrap() };
+            let target = Target { net: net.clone(), handlers, pod: pod.ip(), node: "10.88.0.1".parse().unwrap(), exec: Arc::new(Shell) };
             for (probe, want) in [
                 (serde_json::json!({"httpGet": {"port": "http"}}), Answer::Success),
                 (serde_json::json!({"httpGet": {"port": 8080, "path": "trap"}}), Answer::Failure("HTTP probe failed with statuscode: 502".into())),
@@ -192,7 +221,10 @@ mod tests {
                 ),
                 (serde_json::json!({"tcpSocket": {"port": "http"}}), Answer::Success),
                 (serde_json::json!({"tcpSocket": {"port": 81}}), Answer::Failure("dial tcp 10.244.203.5:81: connect: connection refused".into())),
-                (serde_json::json!({"exec": {"command": ["true"]}}), Answer::Unknown("this node has httpGet and tcpSocket probes only".into())),
+                (serde_json::json!({"exec": {"command": ["exit", "0"]}}), Answer::Success),
+                (serde_json::json!({"exec": {"command": ["exit", "1"]}}), Answer::Failure("exit 1".into())),
+                (serde_json::json!({"exec": {"command": ["none"]}}), Answer::Unknown("no such command".into())),
+                (serde_json::json!({"exec": {"command": ["sleep", "1"]}}), Answer::Failure("command timed out: \"sleep 1\" timed out after 0.15s".into())),
             ] {
                 let probe: Probe = serde_json::from_value(probe).unwrap();
                 assert_eq!(target.ask(&probe, &container, Duration::from_millis(150)).await, want, "{probe:?}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Probe};
 
-pub use check::{Answer, Target};
+pub use check::{Answer, Exec, Target};
 pub use state::ProbeState;
 
 /// Which probe of a container.

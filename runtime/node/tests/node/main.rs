@@ -1,6 +1,7 @@
 //! A node with real guests against an API in memory.
 
 mod api;
+mod hooks;
 mod streams;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};

@@ -13,7 +13,7 @@ use wharf_node::streams::{Stdio, StreamError, Streams, Target};
 
 use super::{HTTP, World, condition};
 
-const BUSYBOX: &str = "wharf.local/builtin/busybox";
+pub const BUSYBOX: &str = "wharf.local/builtin/busybox";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn target(pod: &str) -> Target {
@@ -78,7 +78,7 @@ impl Client {
 }
 
 /// Runs a command with this input; exit code, output, error output.
-async fn exec(streams: &Arc<dyn Streams>, pod: &str, command: &[&str], input: &str) -> Result<(i32, String, String), StreamError> {
+pub async fn exec(streams: &Arc<dyn Streams>, pod: &str, command: &[&str], input: &str) -> Result<(i32, String, String), StreamError> {
     let (mut client, stdio) = client(false);
     let running = streams.exec(target(pod), command.iter().map(|s| (*s).to_owned()).collect(), stdio);
     client.send(input).await;

@@ -1,7 +1,7 @@
 //! What a worker does: the actions of a plan.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -9,6 +9,7 @@ use super::{Task, Worker, jittered, unpanicked};
 use crate::backoff::go_duration;
 use crate::events::Kind;
 use crate::pod::create::{self, Failure, Running};
+use crate::pod::hooks;
 use crate::pod::inbox::Message;
 use crate::pod::prepare::{self, Unprepared};
 use crate::pod::record::{Role, containers};
@@ -16,7 +17,10 @@ use crate::pod::report;
 use crate::pod::status::status;
 use crate::pod::stop;
 use crate::pod::sync::{Action, Activity, Why};
-use crate::probes::{self, ProbeKind, Target};
+use crate::probes::{self, ProbeKind};
+
+/// What a container has for its end, whatever its hook took.
+const MIN_GRACE: Duration = Duration::from_secs(2);
 
 impl Worker {
     pub(super) fn perform(&mut self, action: Action, ending: bool, foreign: bool, now: Timestamp) {
@@ -134,14 +138,48 @@ impl Worker {
         Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
     }
 
+    /// Ends a container: its preStop hook, SIGTERM, SIGKILL, all within the grace period.
     pub(super) fn stop(&mut self, name: &str, grace: Duration) {
         let Some(slot) = self.slots.get_mut(name) else { return };
-        let (run, inbox) = (slot.run, self.inbox.clone());
         let Some(live) = &mut slot.live else { return };
         if live.stopping.as_ref().is_some_and(|(before, _)| *before <= grace) {
             return;
         }
         live.probers.clear();
+        let activity = self.activity.entry(name.to_owned()).or_default();
+        activity.stopping = true;
+        activity.unhealthy = None;
+        activity.ready &= self.pod.metadata.deletion_timestamp.is_some();
+        let container = containers(&self.pod).map(|(_, c)| c).find(|c| c.name == name);
+        let hook = container.and_then(|c| Some((c.clone(), c.lifecycle.as_ref()?.pre_stop.clone()?)));
+        // Told again, it has no time for a hook, or has had it.
+        let Some((container, hook)) = hook.filter(|_| live.stopping.is_none() && !grace.is_zero()) else {
+            return self.end(name, grace);
+        };
+        let (context, pod, inbox, door, run) = (self.context.clone(), self.pod.clone(), self.inbox.clone(), live.door.clone(), slot.run);
+        let task = Task::spawn(async move {
+            let began = Instant::now();
+            let done = async {
+                match context.target(&door) {
+                    Some(target) => hooks::run(&hook, &container, &target).await,
+                    None => Ok(()),
+                }
+            };
+            if let Ok(Err(error)) = tokio::time::timeout(grace, done).await {
+                tracing::debug!(namespace = context.namespace, name = context.name, container = container.name, error, "preStop hook");
+                context.node.recorder.pod(&pod, Some(&container.name), Kind::Warning, "FailedPreStopHook", "PreStopHook failed");
+            }
+            let grace = grace.saturating_sub(began.elapsed()).max(MIN_GRACE);
+            inbox.send(Message::Stopping { container: container.name, run, grace });
+        });
+        live.stopping = Some((grace, task));
+    }
+
+    /// Ends a container, its hook being done.
+    pub(super) fn end(&mut self, name: &str, grace: Duration) {
+        let Some(slot) = self.slots.get_mut(name) else { return };
+        let (run, inbox) = (slot.run, self.inbox.clone());
+        let Some(live) = &mut slot.live else { return };
         let name = name.to_owned();
         let task = match &mut live.running {
             Running::Command(command) => Task::spawn(stop::command(command.clone(), grace)),
@@ -149,7 +187,6 @@ impl Worker {
             Running::Http(container, server) => {
                 server.close();
                 let container = container.clone();
-                let name = name.clone();
                 Task::spawn(async move {
                     let code = stop::http(container, grace).await;
                     let reason = if code == 0 { "Completed" } else { "Error" };
@@ -158,10 +195,6 @@ impl Worker {
             }
         };
         live.stopping = Some((grace, task));
-        let activity = self.activity.entry(name).or_default();
-        activity.stopping = true;
-        activity.unhealthy = None;
-        activity.ready &= self.pod.metadata.deletion_timestamp.is_some();
     }
 
     /// Nothing runs any more, and nothing will.
@@ -197,15 +230,13 @@ impl Worker {
 
     pub(super) fn probe(&mut self, name: &str, kinds: &[ProbeKind]) {
         let Some((role, container)) = containers(&self.pod).find(|(_, c)| c.name == name) else { return };
-        let (Some(slot), Some(wired)) = (self.slots.get_mut(name), self.context.wired.load_full()) else { return };
+        let Some(slot) = self.slots.get_mut(name) else { return };
         let Some(live) = slot.live.as_mut().filter(|_| role != Role::Init) else { return };
-        let node = &self.context.node;
         live.probers.clear();
+        let Some(target) = self.context.target(&live.door).map(Arc::new) else { return };
         for &kind in kinds {
             let Some(probe) = kind.of(container) else { continue };
-            let target =
-                Arc::new(Target { net: node.config.net.clone(), handlers: node.handlers().clone(), pod: wired.network.ip(), node: node.config.address });
-            let (inbox, name, run) = (self.inbox.clone(), name.to_owned(), slot.run);
+            let (target, inbox, name, run) = (target.clone(), self.inbox.clone(), name.to_owned(), slot.run);
             let report = move |report| inbox.send(Message::Probed { container: name.clone(), run, kind, report });
             live.probers.push(Task::spawn(Box::pin(probes::run(probe.clone(), kind, target, container.clone(), report))));
         }

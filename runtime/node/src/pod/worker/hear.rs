@@ -38,6 +38,7 @@ impl Worker {
             match message {
                 Message::Prepared(result) => self.on_prepared(result, now),
                 Message::Created { container, run, result } if self.is_current(&container, run) => self.on_created(&container, run, *result, now),
+                Message::Stopping { container, run, grace } if self.is_current(&container, run) => self.end(&container, grace),
                 Message::Ended { container, run, code, reason, message } if self.is_current(&container, run) => {
                     self.on_ended(&container, code, &reason, message, now);
                 }
@@ -46,7 +47,7 @@ impl Worker {
                 }
                 Message::Probed { container, run, kind, report } if self.is_current(&container, run) => self.on_probed(&container, kind, report),
                 // Of a run that is over; what it carries ends when it is dropped.
-                Message::Created { .. } | Message::Ended { .. } | Message::Faults { .. } | Message::Probed { .. } => {}
+                Message::Created { .. } | Message::Stopping { .. } | Message::Ended { .. } | Message::Faults { .. } | Message::Probed { .. } => {}
                 #[cfg(test)]
                 Message::Panic => panic!("as a test wished"),
                 Message::Deleted(Ok(())) => self.done = true,
@@ -137,6 +138,7 @@ impl Worker {
                 activity.waiting = None;
                 activity.started = !has(ProbeKind::Startup);
                 activity.ready = !has(ProbeKind::Readiness);
+                activity.unhealthy = created.hook_failed.then(|| "FailedPostStartHook".to_owned());
                 if activity.started {
                     self.probe(name, &[ProbeKind::Liveness, ProbeKind::Readiness]);
                 } else {
