@@ -9,6 +9,7 @@ mod api;
 mod bad_images;
 mod client;
 mod cluster;
+mod control_plane;
 mod deploy;
 mod guests;
 mod http;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     trials.extend(program::trials());
     trials.extend(api::trials(&shared));
     trials.extend(addons::trials(&shared));
+    trials.extend(control_plane::trials(&shared));
     trials.extend(deploy::trials(&shared));
     trials.extend(network::trials(&shared));
     trials.extend(bad_images::trials(&shared));

@@ -26,7 +26,7 @@ use crate::say::Progress;
 use crate::up::coredns::CoreDns;
 use crate::up::dialer::{KUBELET_PORT, Kubelets, OverTls};
 use crate::up::tasks::Group;
-use crate::up::{Arguments, addons, local_images, names};
+use crate::up::{Arguments, addons, control_plane, local_images, names};
 use crate::{apply, kubeconfig};
 
 /// The port at which Pods find the API server on the first node.
@@ -55,7 +55,13 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts everything, and returns once the API answers and all nodes are Ready.
-    pub(crate) async fn start(arguments: &Arguments, folder: &Folder, stop: &CancellationToken, progress: &Progress) -> Result<Cluster> {
+    pub(crate) async fn start(
+        arguments: &Arguments,
+        folder: &Folder,
+        logs: &control_plane::Logs,
+        stop: &CancellationToken,
+        progress: &Progress,
+    ) -> Result<Cluster> {
         let api_listener = listen(arguments.api_addr, "--api-addr", "the API").await?;
         let http_listener = listen(arguments.http_addr, "--http-addr", "Ingress over HTTP").await?;
         let https_listener = listen(arguments.https_addr, "--https-addr", "Ingress over HTTPS").await?;
@@ -130,7 +136,11 @@ impl Cluster {
             config.cluster_ca = pki.ca_certificate().as_bytes().to_vec();
             config.version = wharf_server::VERSION.to_owned();
             config.native = vec![coredns.clone()];
-            config.control_plane = index == 0;
+            if index == 0 {
+                config.control_plane = true;
+                config.native.extend(control_plane::images(logs));
+                config.static_pods = control_plane::pods(folder, api_in_cluster).context("the control plane's Pods")?;
+            }
             if index == 0 && arguments.workers > 0 {
                 config.taints.push(Taint { key: "node-role.kubernetes.io/control-plane".into(), effect: "NoSchedule".into(), ..Taint::default() });
             }

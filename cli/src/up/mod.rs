@@ -2,6 +2,7 @@
 
 mod addons;
 mod cluster;
+mod control_plane;
 mod coredns;
 mod dialer;
 mod edge;
@@ -81,17 +82,18 @@ pub(crate) fn compile(flavor: wharf_image::Flavor, wasm: &[u8]) -> Result<Vec<u8
 
 /// Runs the cluster until it is told to stop.
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
-    log(arguments.verbose);
+    let logs = control_plane::Logs::new();
+    log(arguments.verbose, &logs);
     let _ = rustls::crypto::ring::default_provider().install_default();
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    let result = runtime.block_on(serve(arguments));
+    let result = runtime.block_on(serve(arguments, &logs));
     // What still blocks (a guest in a host call) must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(2));
     result
 }
 
-async fn serve(arguments: Arguments) -> Result<()> {
+async fn serve(arguments: Arguments, logs: &control_plane::Logs) -> Result<()> {
     let progress = Progress::new();
     let stop = CancellationToken::new();
     let mut signals = Signals::new()?;
@@ -105,7 +107,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
         None => data::Folder::take(&data::default_folder()?)?,
     };
     let starting = async {
-        let cluster = Cluster::start(&arguments, &folder, &stop, &progress).await?;
+        let cluster = Cluster::start(&arguments, &folder, logs, &stop, &progress).await?;
         report::ready(&cluster, &progress);
         for (path, objects) in manifests {
             cluster.apply(&path, objects, &progress).await?;
@@ -173,9 +175,11 @@ impl Signals {
     }
 }
 
-fn log(verbose: u8) {
+fn log(verbose: u8, logs: &control_plane::Logs) {
     use std::io::IsTerminal;
-    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::layer::{Layer, SubscriberExt};
+    use tracing_subscriber::util::SubscriberInitExt;
+    use tracing_subscriber::{EnvFilter, fmt};
     let level = match verbose {
         0 => "warn",
         1 => "info",
@@ -186,5 +190,6 @@ fn log(verbose: u8) {
         EnvFilter::new(format!("{level},{quiet}"))
     });
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+    let stderr = fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_filter(filter);
+    tracing_subscriber::registry().with(stderr).with(logs.layer()).init();
 }

@@ -46,6 +46,13 @@ impl Recorder {
 
     /// Records an Event, unless too many wait already.
     pub(crate) fn record(&self, note: Note) {
+        let Note { about, warning, reason, message } = &note;
+        let object = match (&about.namespace, &about.name) {
+            (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
+            (_, name) => name.clone().unwrap_or_default(),
+        };
+        let kind = if *warning { "Warning" } else { "Normal" };
+        tracing::info!(object, kind = about.kind, apiVersion = about.api_version, r#type = kind, reason, note = message, "Event occurred");
         if let Err(error) = self.notes.try_send(note) {
             tracing::debug!(%error, "Event dropped");
         }

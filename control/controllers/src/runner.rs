@@ -63,6 +63,7 @@ async fn work(controller: Arc<dyn Controller>, world: Arc<World>, queue: Arc<Que
     if token.run_until_cancelled(listed(&world)).await.is_none() {
         return;
     }
+    tracing::info!(controller = controller.name(), "Started controller");
     let permits = Arc::new(Semaphore::new(WORKERS));
     let mut running = JoinSet::new();
     loop {

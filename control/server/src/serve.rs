@@ -40,6 +40,8 @@ impl ApiServer {
         let graceful = GracefulShutdown::new();
         let watcher = Arc::new(graceful);
         let connections = Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
+        let address = listener.local_addr().map(|at| at.to_string()).unwrap_or_default();
+        tracing::info!("Serving securely on {address}");
         loop {
             let permit = tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -62,6 +64,7 @@ impl ApiServer {
                 drop(permit);
             });
         }
+        tracing::info!("[graceful-termination] shutdown event");
         drop(listener);
         self.stop();
         if let Some(graceful) = Arc::into_inner(watcher) {

@@ -121,6 +121,8 @@ impl Reservation<'_> {
         let State { addresses, node_ports, held, .. } = &mut *state;
         for address in &self.taken.addresses {
             if let Some(key) = addresses.get_mut(address).and_then(Owner::store) {
+                let service = key.split_once("services/").map_or(&*key, |(_, service)| service);
+                tracing::info!(service, clusterIP = %address, "allocated clusterIPs");
                 held.entry(key).or_default().addresses.push(*address);
             }
         }

@@ -89,6 +89,9 @@ pub enum OpenError {
     },
 }
 
+/// A commit that takes longer is worth a line in the log; etcd's bound.
+const SLOW: Duration = Duration::from_millis(100);
+
 type Reply = oneshot::Sender<Result<Arc<Item>, WriteError>>;
 
 struct Request {
@@ -113,7 +116,7 @@ impl RedbStore {
         }
         let database = open_database(path, options.page_cache)?;
         let (items, revision) = load(&database, path)?;
-        tracing::debug!(path = %path.display(), objects = items.len(), revision, "store opened");
+        tracing::info!(path = %path.display(), objects = items.len(), revision, "store opened");
         let cache = WatchCache::new(items, revision, options.history);
         let (queue, requests) = channel();
         let writer = Writer { database, cache: cache.clone(), revision };
@@ -226,7 +229,12 @@ impl Writer {
         if events.is_empty() {
             return;
         }
-        if let Err(error) = self.persist(&pending, revision) {
+        let began = Instant::now();
+        let persisted = self.persist(&pending, revision);
+        if began.elapsed() > SLOW {
+            tracing::info!(took = ?began.elapsed(), expected = ?SLOW, writes = events.len(), revision, "apply request took too long");
+        }
+        if let Err(error) = persisted {
             tracing::error!(%error, writes = events.len(), "commit failed, nothing of the batch was written");
             let error = WriteError::Unavailable(error.to_string());
             for reply in replies {

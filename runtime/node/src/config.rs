@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use k8s_openapi::api::core::v1::Taint;
+use k8s_openapi::api::core::v1::{Pod, Taint};
 
 use crate::{Handlers, NativeImage};
 
@@ -36,6 +36,8 @@ pub struct NodeConfig {
     pub cluster_domain: String,
     /// Images that are code of this process, for Pods of `kube-system`.
     pub native: Vec<Arc<dyn NativeImage>>,
+    /// Pods that the node runs by itself: it adds its name to theirs, and shows them in the API by mirrors.
+    pub static_pods: Vec<Pod>,
     /// Looks names up in process.
     pub resolver: Arc<dyn Resolver>,
     /// The cluster's CA (PEM), trusted by guests' outgoing HTTPS beside the system's roots.
@@ -81,6 +83,7 @@ impl NodeConfig {
             cluster_dns: vec![IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10))],
             cluster_domain: "cluster.local".to_owned(),
             native: vec![],
+            static_pods: vec![],
             resolver,
             cluster_ca: vec![],
             labels: BTreeMap::new(),

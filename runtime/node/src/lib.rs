@@ -7,6 +7,7 @@
 //! | [`pod`] | one Pod: record, plan ([`pod::sync`], pure), status ([`pod::status`], pure), the worker that performs |
 //! | [`world`] | what a container finds: environment, `/etc` files (pure) |
 //! | [`volumes`] | ConfigMap, Secret, projected, downward API and emptyDir volumes |
+//! | `mirror` | static Pods, and the Pods of the API that show them |
 //! | [`native`] | images that are code of this process: cluster DNS in a Pod's place |
 //! | [`http`] | listening for `wasi:http` containers |
 //! | [`network`], [`outgoing`] | a guest's sockets and requests, over `wharf-net` |
@@ -29,6 +30,7 @@ mod images;
 mod ipam;
 pub mod kubelet;
 pub mod logs;
+mod mirror;
 pub mod native;
 pub mod network;
 mod node;

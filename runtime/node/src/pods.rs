@@ -10,10 +10,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use parking_lot::RwLock;
+use tokio::sync::watch;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff;
+use crate::mirror::{self, Seen};
 use crate::pod::context::{PodContext, Shared};
 use crate::pod::inbox::Inbox;
 use crate::pod::record::PodRecord;
@@ -32,6 +34,26 @@ struct Entry {
     pod: Arc<Pod>,
     /// Workers of it that panicked.
     panics: u32,
+    /// A static Pod's: what the API has in its mirror's place.
+    mirror: Option<watch::Sender<Seen>>,
+}
+
+impl Entry {
+    /// Whether it is a static Pod in whose place a Pod of the API stands.
+    fn is_mirrored_by(&self, pod: &Pod) -> bool {
+        let (namespace, name) = (pod.metadata.namespace.as_ref(), pod.metadata.name.as_ref());
+        self.mirror.is_some() && namespace == Some(&self.context.namespace) && name == Some(&self.context.name)
+    }
+
+    /// A static Pod has no mirror, unless it has another one than those that are `gone`.
+    fn unmirrored(&self, gone: impl Fn(&str) -> bool) {
+        let Some(seen) = &self.mirror else { return };
+        let stays = matches!(&*seen.borrow(), Seen::There(mirror) if !gone(mirror.metadata.uid.as_deref().unwrap_or_default()));
+        if !stays {
+            self.context.object.store(None);
+            seen.send_replace(Seen::Absent);
+        }
+    }
 }
 
 /// The workers' tasks.
@@ -81,6 +103,9 @@ impl Pods {
         let mut remembered = self.remembered();
         self.claim(&remembered);
         let mut tasks = Tasks { running: JoinSet::new(), token: token.clone(), uids: HashMap::new() };
+        for pod in self.node.config.static_pods.clone() {
+            self.begin_static(pod, &mut remembered, &mut tasks);
+        }
         let api: kube::Api<Pod> = kube::Api::all(self.node.config.client.clone());
         let config = watcher::Config::default().fields(&format!("spec.nodeName={}", self.node.config.name)).streaming_lists();
         let mut events = std::pin::pin!(watcher::watcher(api, config).default_backoff());
@@ -104,15 +129,23 @@ impl Pods {
                     self.apply(pod, &mut remembered, &mut tasks);
                 }
                 Some(Ok(Event::InitDone)) => {
-                    for (_, entry) in self.workers.read().iter().filter(|(uid, _)| !listed.contains(*uid)) {
-                        entry.inbox.gone();
+                    for (uid, entry) in self.workers.read().iter() {
+                        if entry.mirror.is_some() {
+                            entry.unmirrored(|mirror| !listed.contains(mirror));
+                        } else if !listed.contains(uid) {
+                            entry.inbox.gone();
+                        }
                     }
                     self.forget(std::mem::take(&mut remembered));
                 }
                 Some(Ok(Event::Apply(pod))) => self.apply(pod, &mut remembered, &mut tasks),
                 Some(Ok(Event::Delete(pod))) => {
-                    if let Some(entry) = self.workers.read().get(pod.metadata.uid.as_deref().unwrap_or_default()) {
-                        entry.inbox.gone();
+                    let workers = self.workers.read();
+                    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+                    if mirror::shows(&pod).is_none() {
+                        workers.get(uid).iter().for_each(|entry| entry.inbox.gone());
+                    } else if let Some(entry) = workers.values().find(|e| e.is_mirrored_by(&pod)) {
+                        entry.unmirrored(|mirror| mirror == uid);
                     }
                 }
                 Some(Err(error)) => tracing::debug!(node = self.node.config.name, %error, "watching Pods"),
@@ -127,6 +160,9 @@ impl Pods {
     fn apply(&self, mut pod: Pod, remembered: &mut HashMap<String, PodRecord>, tasks: &mut Tasks) {
         // Nobody here reads them, and they are half of an object's memory.
         pod.metadata.managed_fields = None;
+        if mirror::shows(&pod).is_some() {
+            return self.apply_mirror(Arc::new(pod), tasks);
+        }
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         let pod = Arc::new(pod);
         if let Some(entry) = self.workers.write().get_mut(&uid) {
@@ -134,14 +170,49 @@ impl Pods {
             return entry.inbox.pod(pod);
         }
         let record = remembered.remove(&uid);
-        self.begin(uid, pod, record, 0, tasks);
+        self.begin(uid, pod, None, record, 0, tasks);
     }
 
-    fn begin(&self, uid: String, pod: Arc<Pod>, record: Option<PodRecord>, panics: u32, tasks: &mut Tasks) -> Arc<Inbox> {
+    /// Runs a static Pod, and shows it.
+    fn begin_static(&self, pod: Pod, remembered: &mut HashMap<String, PodRecord>, tasks: &mut Tasks) {
+        let pod = Arc::new(mirror::static_pod(pod, &self.node.config.name, Timestamp::now()));
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let record = remembered.remove(&uid);
+        let (seen, looks) = watch::channel(Seen::Unknown);
+        self.begin(uid, pod.clone(), Some(seen), record, 0, tasks);
+        tasks.spawn(String::new(), mirror::keep(self.node.clone(), pod, looks, tasks.token.clone()));
+    }
+
+    /// A mirror in the API: the static Pod that it shows, if there is one, has its status from there.
+    fn apply_mirror(&self, mirror: Arc<Pod>, tasks: &mut Tasks) {
+        let mut workers = self.workers.write();
+        let Some(entry) = workers.values_mut().find(|e| e.is_mirrored_by(&mirror)) else {
+            tracing::info!(namespace = mirror.metadata.namespace, name = mirror.metadata.name, "Trying to delete orphaned mirror pod");
+            let (node, token) = (self.node.clone(), tasks.token.clone());
+            tasks.spawn(String::new(), async move {
+                let _ = token.run_until_cancelled(mirror::delete(&node, &mirror)).await;
+            });
+            return;
+        };
+        if mirror::shows(&mirror) == entry.pod.metadata.uid.as_deref() {
+            entry.pod = Arc::new(mirror::with_status(&entry.pod, &mirror));
+            entry.context.object.store(mirror.metadata.uid.clone().map(Arc::new));
+            entry.inbox.pod(entry.pod.clone());
+        }
+        if let Some(seen) = &entry.mirror {
+            seen.send_replace(Seen::There(mirror));
+        }
+    }
+
+    fn begin(&self, uid: String, pod: Arc<Pod>, mirror: Option<watch::Sender<Seen>>, record: Option<PodRecord>, panics: u32, tasks: &mut Tasks) -> Arc<Inbox> {
         let context = Arc::new(PodContext::new(self.node.clone(), &pod));
+        if let Some(seen) = &mirror {
+            let object = if let Seen::There(mirror) = &*seen.borrow() { mirror.metadata.uid.clone() } else { None };
+            context.object.store(object.map(Arc::new));
+        }
         let inbox = Arc::new(Inbox::default());
         let worker = Worker::new(context.clone(), inbox.clone(), pod.clone(), record);
-        self.workers.write().insert(uid.clone(), Entry { inbox: inbox.clone(), context, pod, panics });
+        self.workers.write().insert(uid.clone(), Entry { inbox: inbox.clone(), context, pod, panics, mirror });
         // Whatever makes a worker panic may do so again.
         let pause = match panics {
             0 | 1 => Duration::ZERO,
@@ -157,13 +228,13 @@ impl Pods {
 
     /// A worker panicked, and its containers ended with it: another one takes the Pod up, as after a restart of the node.
     fn replace(&self, uid: &str, error: &JoinError, tasks: &mut Tasks) {
-        let Some(Entry { inbox, context, pod, panics }) = self.workers.write().remove(uid) else { return };
+        let Some(Entry { inbox, context, pod, panics, mirror }) = self.workers.write().remove(uid) else { return };
         tracing::error!(%error, namespace = context.namespace, name = context.name, uid, panics, "the worker of a Pod failed");
         let mut record = read_record(&context.dir);
         if let Some(record) = &mut record {
             record.recover(Timestamp::now());
         }
-        let next = self.begin(uid.to_owned(), pod, record, panics.saturating_add(1), tasks);
+        let next = self.begin(uid.to_owned(), pod, mirror, record, panics.saturating_add(1), tasks);
         let unread = inbox.take();
         if unread.gone {
             next.gone();

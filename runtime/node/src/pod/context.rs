@@ -176,6 +176,8 @@ pub(crate) struct PodContext {
     pub(crate) tokens: Tokens,
     /// There once the Pod is prepared.
     pub(crate) wired: ArcSwapOption<Wired>,
+    /// The uid of the Pod in the API: another one than this Pod's where a mirror shows it, and none while there is no mirror.
+    pub(crate) object: ArcSwapOption<String>,
     /// For the kubelet API.
     pub(crate) view: ArcSwap<View>,
 }
@@ -206,6 +208,7 @@ impl PodContext {
             objects: Objects::new(client.clone(), &namespace),
             tokens: Tokens::new(client, &namespace, &name, &uid),
             wired: ArcSwapOption::empty(),
+            object: ArcSwapOption::from_pointee(uid.clone()),
             view: ArcSwap::default(),
             node,
             uid,

@@ -14,12 +14,14 @@ use super::context::PodContext;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The uid of the Pod in the API that was written to, and the hash of the status that it has from us.
+type Written = (Arc<String>, u64);
+
 /// The status writer of one Pod.
 #[derive(Default)]
 pub(super) struct Reporter {
-    /// Hash of the status that the API has from us.
-    written: Option<u64>,
-    flight: Option<BoxFuture<'static, Result<u64, String>>>,
+    written: Option<Written>,
+    flight: Option<BoxFuture<'static, Result<Written, String>>>,
     failures: u32,
     retry_at: Option<Timestamp>,
 }
@@ -30,15 +32,17 @@ impl Reporter {
         if self.flight.is_some() || self.retry_at.is_some_and(|at| at > now) {
             return;
         }
+        let Some(object) = context.object.load_full() else { return };
         let Ok(value) = serde_json::to_value(status) else { return };
         let hash = hash(&value);
-        if self.written.is_none() {
-            self.written = pod.status.as_ref().and_then(|s| serde_json::to_value(s).ok()).map(|v| self::hash(&v));
+        if self.written.is_none() && *object == context.uid {
+            let there = pod.status.as_ref().and_then(|s| serde_json::to_value(s).ok());
+            self.written = there.map(|v| (object.clone(), self::hash(&v)));
         }
-        if self.written == Some(hash) {
+        if self.written.as_ref().is_some_and(|(to, status)| *to == object && *status == hash) {
             return;
         }
-        let patch = patch(&context.uid, pod.status.as_ref(), value);
+        let patch = patch(&object, pod.status.as_ref(), value);
         let context = context.clone();
         self.flight = Some(
             async move {
@@ -46,9 +50,9 @@ impl Reporter {
                 let params = PatchParams::default();
                 let patch = Patch::Merge(patch);
                 match tokio::time::timeout(TIMEOUT, api.patch_status(&context.name, &params, &patch)).await {
-                    Ok(Ok(_)) => Ok(hash),
+                    Ok(Ok(_)) => Ok((object, hash)),
                     // It is gone, or another Pod has its name: the informer will tell.
-                    Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(hash),
+                    Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok((object, hash)),
                     Ok(Err(error)) => Err(error.to_string()),
                     Err(_) => Err("timed out".to_owned()),
                 }
@@ -59,7 +63,7 @@ impl Reporter {
 
     /// Whether the API has this status, as far as this node knows.
     pub(super) fn is_settled(&self, status: &PodStatus) -> bool {
-        self.flight.is_none() && serde_json::to_value(status).is_ok_and(|v| self.written == Some(hash(&v)))
+        self.flight.is_none() && serde_json::to_value(status).is_ok_and(|v| self.written.as_ref().is_some_and(|(_, written)| *written == hash(&v)))
     }
 
     /// Waits for the write that goes on; for ever when there is none.
@@ -68,8 +72,8 @@ impl Reporter {
         let result = flight.await;
         self.flight = None;
         match result {
-            Ok(hash) => {
-                self.written = Some(hash);
+            Ok(written) => {
+                self.written = Some(written);
                 self.failures = 0;
                 self.retry_at = None;
             }

@@ -62,7 +62,7 @@ struct World {
     _dir: tempfile::TempDir,
 }
 
-async fn world(third: u8) -> World {
+async fn world(third: u8, static_pods: Vec<Pod>) -> World {
     let dir = tempfile::tempdir().unwrap();
     let engine = wharf_engine::Engine::new(wharf_engine::EngineConfig { max_instances: Some(4), ..Default::default() }).unwrap();
     let compile = CompileCommand { program: "/bin/false".into(), args: vec![] };
@@ -72,6 +72,7 @@ async fn world(third: u8) -> World {
     let mut config =
         NodeConfig::new("n1", api.client(), engine, images, net, Handlers::new(), dir.path().to_path_buf(), Ipv4Addr::new(10, 88, 0, 1), Arc::new(NoNames));
     config.native = vec![Arc::new(Native::default()), Arc::new(Native { panics: true, ..Native::default() })];
+    config.static_pods = static_pods;
     let (recorder, events) = Recorder::new(api.client(), "n1");
     tokio::spawn(events.run(token.clone()));
     let services = ServiceLinks::new();
@@ -113,7 +114,7 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_container_whose_start_panics_is_tried_again() {
-    let world = world(221).await;
+    let world = world(221, vec![]).await;
     let pod = world.pod("panics");
     let waiting = world.wait(&pod, |c| c["state"]["waiting"]["reason"] == "CreateContainerError").await;
     assert_eq!(waiting["state"]["waiting"]["message"], "internal error: as a test wished");
@@ -124,7 +125,7 @@ async fn a_container_whose_start_panics_is_tried_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_whose_worker_panics_gets_another_one() {
-    let world = world(222).await;
+    let world = world(222, vec![]).await;
     let pod = world.pod("calm");
     for restarts in 1..=2 {
         world.wait(&pod, |c| !c["state"]["running"].is_null() && c["restartCount"] == restarts - 1).await;
@@ -143,4 +144,55 @@ async fn a_pod_whose_worker_panics_gets_another_one() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("its worker does not end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_comes_again_and_its_pod_goes_on() {
+    let given = json!({"metadata": {"name": "part", "namespace": "kube-system"}, "spec": {"hostNetwork": true, "containers": [{"name": "c", "image": "wharf.local/calm"}]}});
+    let world = world(223, vec![serde_json::from_value(given).unwrap()]).await;
+    let node = "api/v1/nodes/n1";
+    world.api.put(node, json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}));
+    let path = "api/v1/namespaces/kube-system/pods/part-n1";
+    let first = world.wait(path, |c| !c["state"]["running"].is_null()).await;
+    let mirror = world.api.get(path).unwrap();
+    assert_eq!(mirror["status"]["podIP"], "10.88.0.1");
+    assert_eq!(mirror["metadata"]["ownerReferences"][0]["uid"], world.api.get(node).unwrap()["metadata"]["uid"]);
+    let hash = mirror["metadata"]["annotations"]["kubernetes.io/config.mirror"].clone();
+
+    let again = |uid: Value| {
+        let world = &world;
+        async move {
+            for _ in 0..3000 {
+                let found = world.api.get(path).filter(|pod| pod["metadata"]["uid"] != uid && pod["status"]["phase"] == "Running");
+                if let Some(found) = found {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            panic!("{:#}", world.api.get(path).unwrap_or_default());
+        }
+    };
+    // As `kubectl delete` does it, and without grace.
+    let mut deleted = mirror.clone();
+    deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    world.api.put(path, deleted);
+    let second = again(mirror["metadata"]["uid"].clone()).await;
+    world.api.delete(path);
+    let third = again(second["metadata"]["uid"].clone()).await;
+    for mirror in [second, third] {
+        assert_eq!(mirror["metadata"]["annotations"]["kubernetes.io/config.mirror"], hash);
+        assert_eq!(mirror["status"]["containerStatuses"][0]["containerID"], first["containerID"], "nothing was restarted");
+    }
+
+    // One that shows nothing of this node goes.
+    let orphan = "api/v1/namespaces/kube-system/pods/other-n1";
+    let meta = json!({"name": "other-n1", "namespace": "kube-system", "annotations": {"kubernetes.io/config.mirror": "of-nothing"}});
+    world.api.put(orphan, json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"nodeName": "n1", "containers": []}}));
+    for _ in 0..3000 {
+        if world.api.get(orphan).is_none() {
+            return world.token.cancel();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("an orphaned mirror stays");
 }
