@@ -12,7 +12,7 @@ use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::cache::Cache;
-use crate::resource::{Typed, namespace};
+use crate::resource::{Typed, controller_of, namespace};
 
 /// Labels, as objects have them.
 pub type Labels = BTreeMap<String, String>;
@@ -88,9 +88,8 @@ impl Typed for Pod {
             }
         }
         if let Some(status) = &mut self.status {
-            status.init_container_statuses = None;
             status.ephemeral_container_statuses = None;
-            for container in status.container_statuses.iter_mut().flatten() {
+            for container in status.container_statuses.iter_mut().flatten().chain(status.init_container_statuses.iter_mut().flatten()) {
                 container.last_state = None;
                 if let Some(ended) = container.state.as_mut().and_then(|s| s.terminated.as_mut()) {
                     ended.message = None;
@@ -111,6 +110,21 @@ impl Typed for Pod {
         if matches!(self.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Succeeded" | "Failed")) {
             into.push("terminated".to_owned());
         }
+        if let Some(job) = tracked_by_job(self) {
+            into.push(format!("job/{}/{job}", namespace(&self.metadata)));
+        }
+    }
+}
+
+/// The finalizer that a Job's Pods carry until they are counted.
+pub const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
+
+/// The name of the Job by which a Pod has yet to be counted: of the one that controls it, or did.
+pub fn tracked_by_job(pod: &Pod) -> Option<&str> {
+    pod.metadata.finalizers.iter().flatten().find(|f| *f == JOB_TRACKING)?;
+    match controller_of(&pod.metadata) {
+        Some(owner) => (owner.kind == "Job").then_some(owner.name.as_str()),
+        None => pod.metadata.labels.as_ref()?.get("batch.kubernetes.io/job-name").map(String::as_str),
     }
 }
 

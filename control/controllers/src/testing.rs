@@ -152,10 +152,15 @@ impl Cluster {
 
     /// Plans one key and performs the plan; gives how long it is until the plan wants to be made again.
     pub(crate) fn turn(&mut self, controller: &dyn Controller, name: &str) -> (usize, Option<std::time::Duration>) {
+        self.turn_cut_off(controller, name, usize::MAX)
+    }
+
+    /// The same, when the controller dies after so many steps of the plan.
+    pub(crate) fn turn_cut_off(&mut self, controller: &dyn Controller, name: &str, after: usize) -> (usize, Option<std::time::Duration>) {
         let key = Key::new("default", name);
         let actions = controller.plan(&Turn { world: &self.world, key: &key, now: self.now, failure: None });
         let (mut done, mut again) = (0, None);
-        for action in actions {
+        for action in actions.into_iter().take(after) {
             done += 1;
             match action {
                 Action::Create { object, .. } => self.create(serde_json::from_slice(&object.json).expect("JSON")).expect("nothing has this name"),
