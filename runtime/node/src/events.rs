@@ -10,6 +10,8 @@ use kube::api::{Patch, PatchParams, PostParams};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::pod::record::{self, Role};
+
 /// Events that wait to be written; more are dropped.
 const QUEUE: usize = 1024;
 /// Events that are remembered for counting.
@@ -50,8 +52,12 @@ impl Recorder {
     pub fn pod(&self, pod: &Pod, container: Option<&str>, kind: Kind, reason: &'static str, message: impl Into<String>) {
         let meta = &pod.metadata;
         let field_path = container.map(|name| {
-            let init = pod.spec.as_ref().and_then(|s| s.init_containers.as_ref()).is_some_and(|l| l.iter().any(|c| c.name == name));
-            format!("spec.{}{{{name}}}", if init { "initContainers" } else { "containers" })
+            let list = match record::container(pod, name) {
+                Some((Role::Init | Role::Sidecar, _)) => "initContainers",
+                Some((Role::Ephemeral, _)) => "ephemeralContainers",
+                Some((Role::Main, _)) | None => "containers",
+            };
+            format!("spec.{list}{{{name}}}")
         });
         let object = ObjectReference {
             api_version: Some("v1".to_owned()),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::Kubelet;
 use crate::logs::{LogOptions, read, run_path};
-use crate::pod::record::{PodRecord, State as ContainerState, containers};
+use crate::pod::record::{self, PodRecord, State as ContainerState};
 
 /// The query, as `PodLogOptions` has it.
 #[derive(Debug, Default, Deserialize)]
@@ -35,7 +35,7 @@ pub(super) async fn container(
         return refuse(StatusCode::NOT_FOUND, format!("pod \"{name}\" not found\n"));
     };
     let view = context.view.load_full();
-    let known = view.pod.as_deref().is_some_and(|p| containers(p).any(|(_, c)| c.name == container));
+    let known = view.pod.as_deref().is_some_and(|p| record::container(p, &container).is_some());
     if !known {
         return refuse(StatusCode::NOT_FOUND, format!("container \"{container}\" not found in pod \"{name}\"\n"));
     }
@@ -67,7 +67,8 @@ fn run(record: &PodRecord, object: Option<&Pod>, pod: &str, container: &str, pre
 /// What a container waits for, in the kubelet's words.
 fn waits_for<'p>(pod: Option<&'p Pod>, container: &str) -> &'p str {
     let status = pod.and_then(|p| p.status.as_ref());
-    let all = status.into_iter().flat_map(|s| s.init_container_statuses.iter().chain(&s.container_statuses).flatten());
+    let all =
+        status.into_iter().flat_map(|s| [&s.init_container_statuses, &s.container_statuses, &s.ephemeral_container_statuses].into_iter().flatten().flatten());
     let waiting = all.filter(|c| c.name == container).find_map(|c| c.state.as_ref()?.waiting.as_ref()?.reason.as_deref());
     match waiting {
         Some("ErrImagePull") => "image can't be pulled",

@@ -23,6 +23,7 @@ use crate::probes::Target;
 use crate::quantity;
 use crate::services::ServiceLinks;
 use crate::volumes::Objects;
+use crate::volumes::changes::Changes;
 use crate::volumes::tokens::Tokens;
 use crate::world::downward::{Allocatable, PodFacts};
 use crate::world::etc::Resolv;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) trust: Arc<Trust>,
     pub(crate) host_resolv: Resolv,
     pub(crate) capacity: Allocatable,
+    pub(crate) changes: Arc<Changes>,
     /// Known once the node has its Pod CIDR.
     pub(crate) ipam: OnceLock<Ipam>,
     /// What the admitted Pods asked for, by uid.
@@ -123,6 +125,7 @@ impl Shared {
             services,
             programs: Programs::default(),
             tools: Tools::default(),
+            changes: Changes::new(config.client.clone()),
             trust,
             host_resolv,
             capacity,

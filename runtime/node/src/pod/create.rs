@@ -16,7 +16,7 @@ use super::context::{PodContext, Wired};
 use super::door::{Door, Stdin, Streams, World};
 use super::hooks;
 use super::prepare::private_dir;
-use super::record::containers;
+use super::record;
 use crate::events::Kind;
 use crate::http::HttpServer;
 use crate::images::engine_entry;
@@ -72,9 +72,10 @@ fn fail(reason: &'static str) -> impl Fn(String) -> Failure {
 
 /// Starts a container.
 pub(crate) async fn create(context: &PodContext, pod: &Pod, name: &str, log_run: i32) -> Result<Created, Failure> {
-    let Some((_, container)) = containers(pod).find(|(_, c)| c.name == name) else {
+    let Some((_, container)) = record::container(pod, name) else {
         return Err(fail("CreateContainerConfigError")(format!("container {name} is not in the Pod's spec")));
     };
+    let container = container.as_ref();
     let wired = context.wired.load_full().ok_or_else(|| fail("CreateContainerError")("the Pod has no address yet".to_owned()))?;
     let node = &context.node;
     if let Some(native) = native::find(&node.config.native, container.image.as_deref().unwrap_or_default()) {
@@ -109,8 +110,8 @@ pub(crate) async fn create(context: &PodContext, pod: &Pod, name: &str, log_run:
     let (stdout, stderr) = Sink::both(log.clone(), terminal);
     let streams = Streams { stdin: reader, terminal: terminal.map(|_| TerminalSize::default()), stdout, stderr };
     let spec = ContainerSpec { http: http_options(pod), ..world.process(engine_entry(prepared.entry), prepared.argv.clone(), streams) };
-    let server = |container: &wharf_engine::HttpContainer| {
-        HttpServer::listen(&wired.network, node.handlers(), name, &ports(self::container(pod, name), &image), container.handler()).map_err(|e| e.to_string())
+    let server = |handler: &wharf_engine::HttpContainer| {
+        HttpServer::listen(&wired.network, node.handlers(), name, &ports(container, &image), handler.handler()).map_err(|e| e.to_string())
     };
     let started = program.start(spec).map_err(|e| e.to_string()).and_then(|started| match started {
         wharf_engine::Container::Command(command) => Ok(Running::Command(command)),
@@ -211,13 +212,9 @@ async fn native_container(
     })
 }
 
-fn container<'p>(pod: &'p Pod, name: &str) -> Option<&'p Container> {
-    containers(pod).map(|(_, c)| c).find(|c| c.name == name)
-}
-
 /// Where a `wasi:http` container listens: its ports, else those that the image exposes, else 80.
-fn ports(container: Option<&Container>, image: &Image) -> Vec<u16> {
-    let tcp = container.into_iter().flat_map(|c| c.ports.iter().flatten()).filter(|p| p.protocol.as_deref().unwrap_or("TCP") == "TCP");
+fn ports(container: &Container, image: &Image) -> Vec<u16> {
+    let tcp = container.ports.iter().flatten().filter(|p| p.protocol.as_deref().unwrap_or("TCP") == "TCP");
     let mut own: Vec<u16> = tcp.filter_map(|p| u16::try_from(p.container_port).ok()).collect();
     own.dedup();
     match () {
@@ -404,9 +401,9 @@ mod tests {
         };
         let c: Container =
             serde_json::from_value(serde_json::json!({"name": "a", "ports": [{"containerPort": 8080}, {"containerPort": 53, "protocol": "UDP"}]})).unwrap();
-        assert_eq!(ports(Some(&c), &image(&[80])), [8080]);
-        assert_eq!(ports(Some(&Container::default()), &image(&[3000, 3001])), [3000, 3001]);
-        assert_eq!(ports(Some(&Container::default()), &image(&[])), [80]);
+        assert_eq!(ports(&c, &image(&[80])), [8080]);
+        assert_eq!(ports(&Container::default(), &image(&[3000, 3001])), [3000, 3001]);
+        assert_eq!(ports(&Container::default(), &image(&[])), [80]);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Letters {
     pub(crate) gone: bool,
     /// The node stops.
     pub(crate) shutdown: bool,
+    /// What volumes are filled from has changed.
+    pub(crate) changed: bool,
     pub(crate) messages: Vec<Message>,
 }
 
@@ -33,6 +35,8 @@ pub(crate) struct Letters {
 pub(crate) enum Message {
     /// Address, folders and volumes are there, or why not.
     Prepared(Result<(), super::prepare::Unprepared>),
+    /// Volumes were brought up to date, as far as could be.
+    Refreshed,
     /// A container was started, or not.
     Created { container: String, run: u64, result: Box<Result<Created, Failure>> },
     /// A container's preStop hook is over: it may be ended, within so much time.
@@ -63,6 +67,11 @@ impl Inbox {
 
     pub(crate) fn shutdown(&self) {
         self.inner.lock().shutdown = true;
+        self.arrived.notify_one();
+    }
+
+    pub(crate) fn changed(&self) {
+        self.inner.lock().changed = true;
         self.arrived.notify_one();
     }
 

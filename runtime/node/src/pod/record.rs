@@ -1,5 +1,6 @@
 //! What a node remembers of a Pod, in its folder, so that a restart of the node finds the Pod again.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
@@ -144,15 +145,45 @@ pub enum Role {
     Sidecar,
     /// A main container.
     Main,
+    /// Added to a running Pod (`kubectl debug`): started once, and nothing waits for it.
+    Ephemeral,
 }
 
-/// All containers of a Pod with their roles, init containers first.
+/// All containers of a Pod's own with their roles, init containers first; without the ephemeral ones.
 pub fn containers(pod: &Pod) -> impl Iterator<Item = (Role, &Container)> {
     let spec = pod.spec.as_ref();
     let init = spec.and_then(|s| s.init_containers.as_deref()).unwrap_or_default();
     let main = spec.map(|s| s.containers.as_slice()).unwrap_or_default();
     let role = |c: &Container| if c.restart_policy.as_deref() == Some("Always") { Role::Sidecar } else { Role::Init };
     init.iter().map(move |c| (role(c), c)).chain(main.iter().map(|c| (Role::Main, c)))
+}
+
+/// A Pod's ephemeral containers, as ordinary ones.
+pub fn ephemeral(pod: &Pod) -> impl Iterator<Item = Container> {
+    pod.spec.iter().flat_map(|s| s.ephemeral_containers.iter().flatten()).map(|c| Container {
+        args: c.args.clone(),
+        command: c.command.clone(),
+        env: c.env.clone(),
+        env_from: c.env_from.clone(),
+        image: c.image.clone(),
+        image_pull_policy: c.image_pull_policy.clone(),
+        name: c.name.clone(),
+        security_context: c.security_context.clone(),
+        stdin: c.stdin,
+        stdin_once: c.stdin_once,
+        termination_message_path: c.termination_message_path.clone(),
+        termination_message_policy: c.termination_message_policy.clone(),
+        tty: c.tty,
+        volume_mounts: c.volume_mounts.clone(),
+        working_dir: c.working_dir.clone(),
+        ..Default::default()
+    })
+}
+
+/// A container by its name, an ephemeral one too.
+pub fn container<'p>(pod: &'p Pod, name: &str) -> Option<(Role, Cow<'p, Container>)> {
+    let found = containers(pod).find(|(_, c)| c.name == name).map(|(role, c)| (role, Cow::Borrowed(c)));
+    found.or_else(|| ephemeral(pod).find(|c| c.name == name).map(|c| (Role::Ephemeral, Cow::Owned(c))))
 }
 
 #[cfg(test)]

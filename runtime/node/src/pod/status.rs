@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::record::{Ended, PodRecord, Record, Role, State, containers};
+use super::record::{Ended, PodRecord, Record, Role, State, containers, ephemeral};
 use super::sync::Activity;
 use crate::quantity;
 
@@ -25,7 +25,6 @@ pub fn status(pod: &Pod, record: &PodRecord, activity: &BTreeMap<String, Activit
         start_time: record.started_at.map(Time).or_else(|| old.start_time.clone()),
         resize: old.resize.clone(),
         resource_claim_statuses: old.resource_claim_statuses.clone(),
-        ephemeral_container_statuses: old.ephemeral_container_statuses.clone(),
         ..Default::default()
     };
     if let Some(ip) = record.ip {
@@ -54,6 +53,11 @@ pub fn status(pod: &Pod, record: &PodRecord, activity: &BTreeMap<String, Activit
         let status = container_status(c, one, act, role, waiting);
         if role == Role::Main { main.push(status) } else { init.push(status) }
     }
+    let debug = ephemeral(pod).map(|c| {
+        let status = container_status(&c, record.containers.get(&c.name), activity.get(&c.name), Role::Ephemeral, waiting);
+        ContainerStatus { started: None, ready: false, ..status }
+    });
+    let debug: Vec<_> = debug.collect();
     main.sort_by(|a, b| a.name.cmp(&b.name));
     let phase = match old.phase.as_deref() {
         Some(last @ ("Succeeded" | "Failed")) => last,
@@ -64,6 +68,7 @@ pub fn status(pod: &Pod, record: &PodRecord, activity: &BTreeMap<String, Activit
     out.phase = Some(phase.to_owned());
     out.container_statuses = Some(main);
     out.init_container_statuses = (!init.is_empty()).then_some(init);
+    out.ephemeral_container_statuses = (!debug.is_empty()).then_some(debug);
     out
 }
 
@@ -149,6 +154,7 @@ fn phase(pod: &Pod, all: &[(Role, Option<&Record>)]) -> &'static str {
                 succeeded += usize::from(e.exit_code == 0);
             }
             (Role::Main, State::Waiting) => waiting += 1,
+            (Role::Ephemeral, _) => {}
         }
     }
     if failed_init > 0 && policy == "Never" {

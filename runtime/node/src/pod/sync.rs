@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 
-use super::record::{Ended, PodRecord, Record, Role, State, Verdict, containers};
+use super::record::{Ended, PodRecord, Record, Role, State, Verdict, containers, ephemeral};
 
 /// All that a plan depends on.
 pub struct World<'a> {
@@ -104,6 +104,11 @@ pub fn sync(world: &World<'_>) -> Plan {
     if !world.prepared {
         plan.actions.push(Action::Prepare);
         return plan;
+    }
+    for c in ephemeral(world.pod).filter(|c| !world.activity(&c.name).busy) {
+        if world.record(&c.name).is_none_or(|r| r.state == State::Waiting) {
+            start(&mut plan, &world.activity(&c.name), &c.name, world.now);
+        }
     }
     if run_init(world, &mut plan) {
         for (_, c) in containers(world.pod).filter(|(role, _)| *role == Role::Main) {
@@ -210,16 +215,16 @@ fn over(world: &World<'_>) -> bool {
     mains > 0 && mains == done
 }
 
-/// Ends the main containers, then the sidecars from the last to the first; then it is finished.
+/// Ends the main and the ephemeral containers, then the sidecars from the last to the first; then it is finished.
 fn stop_all(world: &World<'_>, plan: &mut Plan) {
     let alive = |name: &str| world.record(name).is_some_and(Record::running);
     let mut waits = false;
-    for (role, c) in containers(world.pod).filter(|(role, _)| *role != Role::Sidecar) {
-        let _ = role;
-        let activity = world.activity(&c.name);
-        waits |= activity.busy || alive(&c.name);
-        if alive(&c.name) && !activity.stopping {
-            plan.actions.push(Action::Stop(c.name.clone(), Why::PodEnds));
+    let own = containers(world.pod).filter(|(role, _)| *role != Role::Sidecar).map(|(_, c)| c.name.clone());
+    for name in own.chain(ephemeral(world.pod).map(|c| c.name)) {
+        let activity = world.activity(&name);
+        waits |= activity.busy || alive(&name);
+        if alive(&name) && !activity.stopping {
+            plan.actions.push(Action::Stop(name, Why::PodEnds));
         }
     }
     let sidecars: Vec<_> = containers(world.pod).filter(|(role, _)| *role == Role::Sidecar).collect();
@@ -272,7 +277,7 @@ mod tests {
     /// `spec` is the Pod's; `world` one line a container: `name state [activity…]`; the time is 100.
     fn check(spec: &str, world: &str, want: Expect) {
         let mut spec: serde_json::Value = serde_json::from_str(spec).unwrap();
-        for list in ["containers", "initContainers"] {
+        for list in ["containers", "initContainers", "ephemeralContainers"] {
             for c in spec.get_mut(list).and_then(|l| l.as_array_mut()).into_iter().flatten() {
                 if c.get("image").is_none() {
                     c["image"] = "i".into();
@@ -379,6 +384,18 @@ mod tests {
         check(INIT, "i exit=0; s running; j exit=0", expect![[r#"Start("a")"#]]);
         check(INIT, "s exit=1; a running", expect![[r#"Start("s")"#]]);
         check(r#"{"restartPolicy": "Never", "initContainers": [{"name": "i"}], "containers": [{"name": "a"}]}"#, "i exit=1", expect!["Finish"]);
+    }
+
+    #[test]
+    fn ephemeral_containers_start_once_and_hold_nothing_up() {
+        const DEBUGGED: &str =
+            r#"{"restartPolicy": "Never", "initContainers": [{"name": "i"}], "containers": [{"name": "a"}], "ephemeralContainers": [{"name": "e"}]}"#;
+        check(DEBUGGED, "i running", expect![[r#"Start("e")"#]]);
+        check(DEBUGGED, "i exit=0; a running; e busy", expect![""]);
+        check(DEBUGGED, "i exit=0; a running; e exit=1", expect![""]);
+        check(DEBUGGED, "i exit=0; a exit=0; e running", expect![[r#"Stop("e", PodEnds)"#]]);
+        check(DEBUGGED, "ending; i exit=0; a running; e running", expect![[r#"Stop("a", PodEnds), Stop("e", PodEnds)"#]]);
+        check(DEBUGGED, "i exit=0; a exit=0; e exit=0", expect!["Finish"]);
     }
 
     #[test]

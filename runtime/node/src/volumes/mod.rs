@@ -2,6 +2,7 @@
 //!
 //! ConfigMap, Secret, projected, downward API and emptyDir. A Pod never sees the host's files: `hostPath` is refused in words.
 
+pub mod changes;
 mod subpath;
 pub mod tokens;
 pub mod writer;

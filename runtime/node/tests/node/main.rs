@@ -3,6 +3,7 @@
 mod api;
 mod hooks;
 mod streams;
+mod volumes;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;

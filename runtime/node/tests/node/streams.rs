@@ -248,3 +248,26 @@ async fn clients_join_a_containers_own_streams() {
     world.wait(&pod, |p| p["status"]["phase"] == "Succeeded").await;
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_is_added_to_look_into_a_running_pod() {
+    let world = World::new(117).await;
+    let node = world.start().await;
+    let pod = world.pod("p", json!({"containers": [{"name": "c", "image": HTTP, "imagePullPolicy": "Never", "ports": [{"containerPort": 8080}]}]}));
+    let mut debugged = world.wait(&pod, |p| condition(p, "Ready") == "True").await;
+    debugged["spec"]["ephemeralContainers"] =
+        json!([{"name": "debugger", "image": BUSYBOX, "imagePullPolicy": "Never", "stdin": true, "command": ["sh"], "targetContainerName": "c"}]);
+    world.api.put(&pod, debugged);
+    let status = |p: &Value| p["status"]["ephemeralContainerStatuses"][0]["state"].clone();
+    world.wait(&pod, |p| status(p)["running"].is_object()).await;
+    let (mut client, stdio) = client(false);
+    let attached = tokio::spawn(node.node.streams().attach(Target { container: "debugger".into(), ..target("p") }, stdio));
+    client.send("echo $HOSTNAME; exit 7\n").await;
+    client.expect("p\n").await;
+    tokio::time::timeout(PATIENCE, attached).await.unwrap().unwrap().unwrap();
+    let ended = world.wait(&pod, |p| status(p)["terminated"]["exitCode"] == 7).await;
+    assert_eq!(condition(&ended, "Ready"), "True", "the Pod goes on");
+    assert_eq!(node.kubelet("/containerLogs/default/p/debugger").await, (200, "p\n".to_owned()));
+    world.event("Started: Started container debugger").await;
+    node.stop().await;
+}

@@ -12,12 +12,13 @@ use crate::pod::create::{self, Failure, Running};
 use crate::pod::hooks;
 use crate::pod::inbox::Message;
 use crate::pod::prepare::{self, Unprepared};
-use crate::pod::record::{Role, containers};
+use crate::pod::record::{Role, container, containers};
 use crate::pod::report;
 use crate::pod::status::status;
 use crate::pod::stop;
 use crate::pod::sync::{Action, Activity, Why};
 use crate::probes::{self, ProbeKind};
+use crate::volumes::changes;
 
 /// What a container has for its end, whatever its hook took.
 const MIN_GRACE: Duration = Duration::from_secs(2);
@@ -60,6 +61,10 @@ impl Worker {
             return self.on_prepared(Err(not), now);
         }
         let (context, pod, inbox) = (self.context.clone(), self.pod.clone(), self.inbox.clone());
+        if self.following.is_none() {
+            let (sources, inbox) = (changes::sources(&pod), inbox.clone());
+            self.following = Some(context.node.changes.follow(&context.namespace, &context.uid, sources, Arc::new(move || inbox.changed())));
+        }
         self.preparing = Some(Task::spawn(async move {
             let prepared = unpanicked(prepare::prepare(&context, &pod)).await.unwrap_or_else(|words| {
                 context.node.recorder.pod(&pod, None, Kind::Warning, "FailedCreatePodSandBox", format!("Failed to create pod sandbox: {words}"));
@@ -79,7 +84,7 @@ impl Worker {
         let slot = self.slots.entry(name.to_owned()).or_default();
         slot.run += 1;
         slot.flip_at = None;
-        slot.image = containers(&self.pod).find(|(_, c)| c.name == name).and_then(|(_, c)| c.image.clone()).unwrap_or_default();
+        slot.image = container(&self.pod, name).and_then(|(_, c)| c.image.clone()).unwrap_or_default();
         self.activity.entry(name.to_owned()).or_default().busy = true;
         let (context, pod, inbox, name, run) = (self.context.clone(), self.pod.clone(), self.inbox.clone(), name.to_owned(), slot.run);
         slot.creating = Some(Task::spawn(async move {
@@ -118,14 +123,15 @@ impl Worker {
 
     /// Brings volumes up to date now and then.
     pub(super) fn refresh(&mut self, now: Timestamp, ending: bool) {
-        if ending || self.released || self.refresh_at.is_none_or(|at| at > now) {
+        if ending || self.released || self.refreshing.is_some() || self.refresh_at.is_none_or(|at| at > now) {
             return;
         }
         self.refresh_at = jittered(now);
-        let (context, pod) = (self.context.clone(), self.pod.clone());
+        let (context, pod, inbox) = (self.context.clone(), self.pod.clone(), self.inbox.clone());
         self.refreshing = Some(Task::spawn(async move {
             // Its failure is an Event; what is there stays.
-            let _ = prepare::fill(&context, &pod, crate::volumes::is_live).await;
+            let _ = unpanicked(prepare::fill(&context, &pod, crate::volumes::is_live)).await;
+            inbox.send(Message::Refreshed);
         }));
     }
 
@@ -203,6 +209,7 @@ impl Worker {
             self.released = true;
             self.record.released = true;
             self.preparing = None;
+            self.following = None;
             self.slots.values_mut().for_each(|s| s.creating = None);
             self.context.node.dismiss(&self.context.uid);
             if let (Some(ip), Some(ipam)) = (self.record.ip, self.context.node.ipam.get()) {

@@ -34,9 +34,11 @@ impl Worker {
             self.update(pod);
         }
         self.gone |= letters.gone;
+        self.outdated |= letters.changed;
         for message in letters.messages {
             match message {
                 Message::Prepared(result) => self.on_prepared(result, now),
+                Message::Refreshed => self.refreshing = None,
                 Message::Created { container, run, result } if self.is_current(&container, run) => self.on_created(&container, run, *result, now),
                 Message::Stopping { container, run, grace } if self.is_current(&container, run) => self.end(&container, grace),
                 Message::Ended { container, run, code, reason, message } if self.is_current(&container, run) => {
@@ -57,6 +59,12 @@ impl Worker {
                     self.delete_at = after(now, SignedDuration::from_secs(2));
                 }
             }
+        }
+        if self.outdated && self.preparing.is_none() && self.refreshing.is_none() {
+            // To be filled anew, or at last.
+            self.outdated = false;
+            let at = if self.prepared { &mut self.refresh_at } else { &mut self.prepare_at };
+            *at = at.map(|_| now);
         }
     }
 

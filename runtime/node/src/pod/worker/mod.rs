@@ -27,8 +27,9 @@ use super::status::status;
 use super::sync::{Activity, World, sync};
 use super::{prepare, stop};
 use crate::backoff::Backoff;
+use crate::volumes::changes::Following;
 
-/// How often volumes are brought up to date.
+/// How often volumes are brought up to date though nothing is known to have changed: tokens grow old.
 const REFRESH: SignedDuration = SignedDuration::from_secs(60);
 /// How long containers may drain when the node stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -51,6 +52,10 @@ pub(crate) struct Worker {
     prepare_failures: u32,
     refresh_at: Option<Timestamp>,
     refreshing: Option<Task>,
+    /// What volumes are filled from has changed since.
+    outdated: bool,
+    /// Changes of what its volumes are filled from.
+    following: Option<Following>,
     released: bool,
     gone: bool,
     deleting: Option<Task>,
@@ -131,6 +136,8 @@ impl Worker {
             prepare_failures: 0,
             refresh_at: None,
             refreshing: None,
+            outdated: false,
+            following: None,
             released: false,
             gone: false,
             deleting: None,
@@ -202,7 +209,8 @@ impl Worker {
             self.reporter.report(&self.context, &self.pod, &wanted, now);
         }
         let flips = self.slots.values().filter_map(|s| s.flip_at);
-        let own = [self.prepare_at, self.refresh_at, self.delete_at, self.reporter.retry_at()];
+        let refresh_at = self.refresh_at.filter(|_| self.refreshing.is_none());
+        let own = [self.prepare_at, refresh_at, self.delete_at, self.reporter.retry_at()];
         own.into_iter().flatten().chain(flips).chain(wake).min()
     }
 
