@@ -40,10 +40,12 @@ pub struct Context {
     pub others: BTreeMap<u32, Descriptor>,
     /// What the process is sent.
     pub signals: Rc<Inbox>,
+    /// Whose name stands before messages, where it is not the applet's own.
+    pub speaker: Option<&'static str>,
 }
 
 /// An exit code, or an error that ends the applet (`?`).
-pub type Result<T = i32> = std::result::Result<T, Error>;
+pub type Result<T = i32, E = Error> = std::result::Result<T, E>;
 
 /// Why an applet ends early. An [`std::io::Error`] becomes one through `?`; a broken pipe ends it without words.
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl Context {
             stderr: Descriptor::stderr(),
             others: BTreeMap::new(),
             signals: signals::root(),
+            speaker: None,
         }
     }
 
@@ -211,7 +214,7 @@ impl Context {
 
     /// Prints `NAME: message` to standard error.
     pub async fn warn(&self, message: impl std::fmt::Display) {
-        let line = format!("{}: {message}\n", self.name());
+        let line = format!("{}: {message}\n", self.speaker.unwrap_or(self.name()));
         // Nobody is left to tell.
         let _ = self.stderr.write_all(line.as_bytes()).await;
     }
@@ -228,6 +231,7 @@ impl Context {
         child.args = args.into_iter().map(Into::into).collect();
         child.stdout = Output::new(self.stdout.descriptor().clone());
         child.signals = self.signals.inherited();
+        child.speaker = None;
         child
     }
 
@@ -245,6 +249,13 @@ impl Context {
     }
 
     async fn run_applet(mut self, applet: applets::Applet) -> i32 {
+        if self.args.len() == 2
+            && self.args[1] == "--help"
+            && let Some(help) = applets::help(self.name())
+        {
+            let _ = self.stderr.write_all(help.as_bytes()).await;
+            return 0;
+        }
         let output = self.stdout.clone();
         let result = {
             let mut running = applet(&mut self);

@@ -15,10 +15,13 @@
 //! | [`signals`] | what the container is sent |
 
 mod applets;
+mod calendar;
 mod context;
+mod disk;
 mod io;
 mod net;
 mod options;
+mod regex;
 mod rt;
 mod shell;
 mod signals;

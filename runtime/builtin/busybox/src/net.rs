@@ -7,9 +7,7 @@ use std::rc::Rc;
 
 use wasip2::io::streams::{InputStream, OutputStream};
 use wasip2::sockets::instance_network::instance_network;
-use wasip2::sockets::network::{
-    ErrorCode, IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress, Network,
-};
+use wasip2::sockets::network::{ErrorCode, IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress, Network};
 use wasip2::sockets::tcp::{ShutdownType, TcpSocket};
 use wasip2::sockets::udp::{IncomingDatagramStream, OutgoingDatagram, OutgoingDatagramStream, UdpSocket as Socket};
 use wasip2::sockets::{ip_name_lookup, tcp_create_socket, udp_create_socket};
@@ -218,12 +216,7 @@ fn into_address(address: SocketAddr) -> IpSocketAddress {
         }
         SocketAddr::V6(v6) => {
             let [a, b, c, d, e, f, g, h] = v6.ip().segments();
-            IpSocketAddress::Ipv6(Ipv6SocketAddress {
-                port: v6.port(),
-                flow_info: v6.flowinfo(),
-                address: (a, b, c, d, e, f, g, h),
-                scope_id: v6.scope_id(),
-            })
+            IpSocketAddress::Ipv6(Ipv6SocketAddress { port: v6.port(), flow_info: v6.flowinfo(), address: (a, b, c, d, e, f, g, h), scope_id: v6.scope_id() })
         }
     }
 }

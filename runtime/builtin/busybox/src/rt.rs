@@ -35,12 +35,7 @@ struct Runtime {
 
 impl Runtime {
     const fn new() -> Runtime {
-        Runtime {
-            next: Cell::new(0),
-            tasks: RefCell::new(BTreeMap::new()),
-            awake: RefCell::new(VecDeque::new()),
-            waiting: RefCell::new(BTreeMap::new()),
-        }
+        Runtime { next: Cell::new(0), tasks: RefCell::new(BTreeMap::new()), awake: RefCell::new(VecDeque::new()), waiting: RefCell::new(BTreeMap::new()) }
     }
 
     fn number(&self) -> u64 {
@@ -170,6 +165,11 @@ impl<T> Task<T> {
         self.done.borrow_mut().value.take()
     }
 
+    /// Whether it came to its end.
+    pub fn is_done(&self) -> bool {
+        self.done.borrow().value.is_some()
+    }
+
     /// Lets it run to its end on its own.
     pub fn detach(mut self) {
         self.id = 0;
@@ -270,10 +270,14 @@ pub async fn join<A, B>(left: impl Future<Output = A>, right: impl Future<Output
     let (mut left, mut right) = (pin!(left), pin!(right));
     let (mut a, mut b) = (None, None);
     poll_fn(|cx| {
-        if a.is_none() && let Poll::Ready(value) = left.as_mut().poll(cx) {
+        if a.is_none()
+            && let Poll::Ready(value) = left.as_mut().poll(cx)
+        {
             a = Some(value);
         }
-        if b.is_none() && let Poll::Ready(value) = right.as_mut().poll(cx) {
+        if b.is_none()
+            && let Poll::Ready(value) = right.as_mut().poll(cx)
+        {
             b = Some(value);
         }
         match (a.take(), b.take()) {

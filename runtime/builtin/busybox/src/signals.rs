@@ -17,9 +17,37 @@ pub const TERM: i32 = 15;
 pub const STOP: i32 = 19;
 
 const NAMES: &[(&str, i32)] = &[
-    ("EXIT", 0), ("HUP", 1), ("INT", 2), ("QUIT", 3), ("ILL", 4), ("TRAP", 5), ("ABRT", 6), ("BUS", 7), ("FPE", 8), ("KILL", 9), ("USR1", 10),
-    ("SEGV", 11), ("USR2", 12), ("PIPE", 13), ("ALRM", 14), ("TERM", 15), ("STKFLT", 16), ("CHLD", 17), ("CONT", 18), ("STOP", 19), ("TSTP", 20),
-    ("TTIN", 21), ("TTOU", 22), ("URG", 23), ("XCPU", 24), ("XFSZ", 25), ("VTALRM", 26), ("PROF", 27), ("WINCH", 28), ("POLL", 29), ("PWR", 30),
+    ("EXIT", 0),
+    ("HUP", 1),
+    ("INT", 2),
+    ("QUIT", 3),
+    ("ILL", 4),
+    ("TRAP", 5),
+    ("ABRT", 6),
+    ("BUS", 7),
+    ("FPE", 8),
+    ("KILL", 9),
+    ("USR1", 10),
+    ("SEGV", 11),
+    ("USR2", 12),
+    ("PIPE", 13),
+    ("ALRM", 14),
+    ("TERM", 15),
+    ("STKFLT", 16),
+    ("CHLD", 17),
+    ("CONT", 18),
+    ("STOP", 19),
+    ("TSTP", 20),
+    ("TTIN", 21),
+    ("TTOU", 22),
+    ("URG", 23),
+    ("XCPU", 24),
+    ("XFSZ", 25),
+    ("VTALRM", 26),
+    ("PROF", 27),
+    ("WINCH", 28),
+    ("POLL", 29),
+    ("PWR", 30),
     ("SYS", 31),
 ];
 
@@ -157,16 +185,14 @@ pub fn deliver_to_root(signal: i32) {
 
 /// Takes the container's signals, from now on.
 pub fn watch() {
-    #[cfg(feature = "lifecycle")]
     crate::rt::spawn(lifecycle::watch()).detach();
 }
 
-#[cfg(feature = "lifecycle")]
 mod lifecycle {
     wit_bindgen::generate!({
         path: "../../../sdk/wit/container",
         world: "container",
-        with: { "wasi:io/poll@0.2.6": wasip2::io::poll },
+        with: { "wasi:io/poll@0.2.12": wasip2::io::poll },
     });
 
     use wharf::container::lifecycle::{Signal, subscribe, take_signal};

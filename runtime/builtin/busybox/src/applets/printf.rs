@@ -27,7 +27,6 @@ pub async fn printf(cx: &mut Context) -> Result {
     let (out, complaints) = (printer.out, printer.complaints);
     cx.stdout.write(out).await?;
     for complaint in &complaints {
-        cx.stdout.flush().await?;
         cx.warn(complaint).await;
     }
     Ok(i32::from(!complaints.is_empty()))
@@ -108,8 +107,8 @@ struct Printer<'a> {
 }
 
 /// `%-08.3d`: flags, width, precision.
-#[derive(Default)]
-struct Directive {
+#[derive(Clone, Copy, Default)]
+pub struct Directive {
     left: bool,
     zero: bool,
     plus: bool,
@@ -148,37 +147,10 @@ impl Printer<'_> {
 
     fn directive(&mut self, rest: &mut &[u8]) -> Result<bool> {
         let start = *rest;
-        let mut directive = Directive::default();
-        let mut letter = None;
-        while let Some((&byte, after)) = rest.split_first() {
-            match byte {
-                b'-' => directive.left = true,
-                b'0' => directive.zero = true,
-                b'+' => directive.plus = true,
-                b' ' => directive.space = true,
-                b'#' => directive.alternate = true,
-                _ => break,
-            }
-            *rest = after;
-        }
-        let wide = self.number(rest);
-        if let Some(width) = wide {
-            directive.left |= width < 0;
-            directive.width = (width.unsigned_abs() as usize).min(WIDEST);
-        }
-        if let Some(after) = rest.strip_prefix(b".") {
-            *rest = after;
-            directive.precision = usize::try_from(self.number(rest).unwrap_or(0)).ok().map(|precision| precision.min(WIDEST));
-        }
-        while let Some((&byte, after)) = rest.split_first() {
-            *rest = after;
-            if !b"hlLqjzt".contains(&byte) {
-                letter = Some(byte);
-                break;
-            }
-        }
-        let text = |end: &[u8]| String::from_utf8_lossy(&start[..start.len() - end.len()]).into_owned();
-        let Some(letter) = letter else { return Err(Error::new(format!("%{}: invalid format", text(rest)))) };
+        let Some((directive, letter, behind)) = Directive::parse(start, &mut || self.integer()) else {
+            return Err(Error::new(format!("%{}: invalid format", String::from_utf8_lossy(start))));
+        };
+        *rest = behind;
         match letter {
             b's' => {
                 let argument = self.next();
@@ -196,46 +168,19 @@ impl Printer<'_> {
             }
             b'd' | b'i' => {
                 let value = self.integer();
-                let sign = if value < 0 { "-" } else { directive.sign() };
-                directive.number(sign, value.unsigned_abs().to_string(), &mut self.out);
+                directive.signed(value, &mut self.out);
             }
-            b'u' => {
-                let value = self.integer() as u64;
-                directive.number("", value.to_string(), &mut self.out);
-            }
-            b'o' => {
+            b'u' | b'o' | b'x' | b'X' => {
                 let value = self.integer();
-                directive.number(if directive.alternate { "0" } else { "" }, format!("{value:o}"), &mut self.out);
-            }
-            b'x' => {
-                let value = self.integer();
-                directive.number(if directive.alternate && value != 0 { "0x" } else { "" }, format!("{value:x}"), &mut self.out);
-            }
-            b'X' => {
-                let value = self.integer();
-                directive.number(if directive.alternate && value != 0 { "0X" } else { "" }, format!("{value:X}"), &mut self.out);
+                directive.unsigned(value, letter, &mut self.out);
             }
             b'e' | b'E' | b'f' | b'F' | b'g' | b'G' => {
                 let value = self.float();
-                let sign = if value.is_sign_negative() { "-" } else { directive.sign() };
-                let digits = float(value.abs(), letter, directive.precision.take().unwrap_or(6));
-                directive.number(sign, digits, &mut self.out);
+                directive.float(value, letter, &mut self.out);
             }
-            _ => return Err(Error::new(format!("%{}: invalid format", text(rest)))),
+            _ => return Err(Error::new(format!("%{}: invalid format", String::from_utf8_lossy(&start[..start.len() - behind.len()])))),
         }
         Ok(true)
-    }
-
-    /// Digits, or `*`.
-    fn number(&mut self, rest: &mut &[u8]) -> Option<i64> {
-        if let Some(after) = rest.strip_prefix(b"*") {
-            *rest = after;
-            return Some(self.integer());
-        }
-        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (digits, after) = rest.split_at(count);
-        *rest = after;
-        std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
     fn next(&mut self) -> String {
@@ -273,6 +218,73 @@ impl Printer<'_> {
 }
 
 impl Directive {
+    /// Reads one behind its `%`: what it says, its letter, and what is left. `star` gives the numbers for `*`.
+    pub fn parse<'a>(text: &'a [u8], star: &mut dyn FnMut() -> i64) -> Option<(Directive, u8, &'a [u8])> {
+        let mut rest = text;
+        let mut directive = Directive::default();
+        while let Some((&byte, after)) = rest.split_first() {
+            match byte {
+                b'-' => directive.left = true,
+                b'0' => directive.zero = true,
+                b'+' => directive.plus = true,
+                b' ' => directive.space = true,
+                b'#' => directive.alternate = true,
+                _ => break,
+            }
+            rest = after;
+        }
+        let mut number = |rest: &mut &[u8]| -> Option<i64> {
+            if let Some(after) = rest.strip_prefix(b"*") {
+                *rest = after;
+                return Some(star());
+            }
+            let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let (digits, after) = rest.split_at(count);
+            *rest = after;
+            std::str::from_utf8(digits).ok()?.parse().ok()
+        };
+        if let Some(width) = number(&mut rest) {
+            directive.left |= width < 0;
+            directive.width = (width.unsigned_abs() as usize).min(WIDEST);
+        }
+        if let Some(after) = rest.strip_prefix(b".") {
+            rest = after;
+            directive.precision = usize::try_from(number(&mut rest).unwrap_or(0)).ok().map(|precision| precision.min(WIDEST));
+        }
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
+            if !b"hlLqjzt".contains(&byte) {
+                return Some((directive, byte, rest));
+            }
+        }
+        None
+    }
+
+    /// `%d`
+    pub fn signed(&self, value: i64, out: &mut Vec<u8>) {
+        let sign = if value < 0 { "-" } else { self.sign() };
+        self.number(sign, value.unsigned_abs().to_string(), out);
+    }
+
+    /// `%u`, `%o`, `%x`, `%X`
+    pub fn unsigned(&self, value: i64, letter: u8, out: &mut Vec<u8>) {
+        let (prefix, digits) = match letter {
+            b'o' => (if self.alternate { "0" } else { "" }, format!("{value:o}")),
+            b'x' => (if self.alternate && value != 0 { "0x" } else { "" }, format!("{value:x}")),
+            b'X' => (if self.alternate && value != 0 { "0X" } else { "" }, format!("{value:X}")),
+            _ => ("", (value as u64).to_string()),
+        };
+        self.number(prefix, digits, out);
+    }
+
+    /// `%e`, `%f`, `%g`
+    pub fn float(&self, value: f64, letter: u8, out: &mut Vec<u8>) {
+        let sign = if value.is_sign_negative() { "-" } else { self.sign() };
+        let digits = float(value.abs(), letter, self.precision.unwrap_or(6));
+        let zero = self.zero && value.is_finite();
+        Directive { precision: None, zero, ..*self }.number(sign, digits, out);
+    }
+
     fn sign(&self) -> &'static str {
         match (self.plus, self.space) {
             (true, _) => "+",
@@ -281,7 +293,8 @@ impl Directive {
         }
     }
 
-    fn text(&self, bytes: &[u8], out: &mut Vec<u8>) {
+    /// `%s`
+    pub fn text(&self, bytes: &[u8], out: &mut Vec<u8>) {
         let text = String::from_utf8_lossy(bytes);
         let bytes = match self.precision {
             Some(most) => &bytes[..text.char_indices().nth(most).map_or(bytes.len(), |(at, _)| at.min(bytes.len()))],

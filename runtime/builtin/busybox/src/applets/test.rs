@@ -87,7 +87,9 @@ impl<'a> Parser<'a> {
 
     fn primary(&mut self) -> Result<bool> {
         let word = self.peek(0).ok_or_else(|| Error::new("argument expected").with_code(2))?;
-        if let (Some(operator), Some(right)) = (self.peek(1), self.peek(2)) && binary(operator) {
+        if let (Some(operator), Some(right)) = (self.peek(1), self.peek(2))
+            && binary(operator)
+        {
             self.at += 3;
             return compare(self.cx, word, operator, right);
         }
@@ -100,7 +102,9 @@ impl<'a> Parser<'a> {
             self.at += 1;
             return Ok(holds);
         }
-        if unary(word) && let Some(operand) = self.peek(1) {
+        if unary(word)
+            && let Some(operand) = self.peek(1)
+        {
             self.at += 2;
             return about(self.cx, word, operand);
         }

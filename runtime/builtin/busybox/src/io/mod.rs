@@ -149,31 +149,31 @@ impl Descriptor {
 
     /// As [`Descriptor::read_line`], for lines that end with another byte.
     pub async fn read_until(&self, end: u8) -> io::Result<Option<Vec<u8>>> {
-        let mut line = Vec::new();
+        let mut searched = 0;
         loop {
-            let some = self.read(CHUNK).await?;
-            if some.is_empty() {
-                return Ok(if line.is_empty() { None } else { Some(line) });
-            }
-            match some.iter().position(|byte| *byte == end) {
-                Some(at) => {
-                    line.extend_from_slice(&some[..=at]);
-                    self.unread(&some[at + 1..]);
-                    return Ok(Some(line));
+            {
+                let mut ahead = self.0.ahead.borrow_mut();
+                let (first, second) = ahead.as_slices();
+                let found = match memchr::memchr(end, first.get(searched..).unwrap_or_default()) {
+                    Some(at) => Some(searched + at),
+                    None => {
+                        memchr::memchr(end, second.get(searched.saturating_sub(first.len())..).unwrap_or_default()).map(|at| searched.max(first.len()) + at)
+                    }
+                };
+                if let Some(at) = found {
+                    return Ok(Some(ahead.drain(..=at).collect()));
                 }
-                None => line.extend_from_slice(&some),
+                searched = ahead.len();
+                if searched > LINE {
+                    return Err(ErrorKind::OutOfMemory.into());
+                }
             }
-            if line.len() > LINE {
-                return Err(ErrorKind::OutOfMemory.into());
+            let some = self.receive(CHUNK).await?;
+            let mut ahead = self.0.ahead.borrow_mut();
+            if some.is_empty() {
+                return Ok(if ahead.is_empty() { None } else { Some(ahead.drain(..).collect()) });
             }
-        }
-    }
-
-    /// Gives back what was read too much.
-    pub fn unread(&self, bytes: &[u8]) {
-        let mut ahead = self.0.ahead.borrow_mut();
-        for byte in bytes.iter().rev() {
-            ahead.push_front(*byte);
+            ahead.extend(some);
         }
     }
 

@@ -30,8 +30,25 @@ fn evaluate_at(text: &str, variables: &mut dyn Variables, depth: u32) -> Result<
 
 /// Operators of two operands, longest first, with how tightly they bind.
 const BINARY: &[(&str, u32)] = &[
-    ("**", 12), ("<<", 9), (">>", 9), ("<=", 8), (">=", 8), ("==", 7), ("!=", 7), ("&&", 3), ("||", 2),
-    ("*", 11), ("/", 11), ("%", 11), ("+", 10), ("-", 10), ("<", 8), (">", 8), ("&", 6), ("^", 5), ("|", 4),
+    ("**", 12),
+    ("<<", 9),
+    (">>", 9),
+    ("<=", 8),
+    (">=", 8),
+    ("==", 7),
+    ("!=", 7),
+    ("&&", 3),
+    ("||", 2),
+    ("*", 11),
+    ("/", 11),
+    ("%", 11),
+    ("+", 10),
+    ("-", 10),
+    ("<", 8),
+    (">", 8),
+    ("&", 6),
+    ("^", 5),
+    ("|", 4),
 ];
 const ASSIGNING: &[&str] = &["<<=", ">>=", "*=", "/=", "%=", "+=", "-=", "&=", "^=", "|=", "="];
 
@@ -243,7 +260,9 @@ impl<'a> Evaluator<'a, '_> {
         }
         let value = self.primary()?;
         for (operator, step) in [("++", 1), ("--", -1)] {
-            if let Value::Name(name) = value && self.take(operator) {
+            if let Value::Name(name) = value
+                && self.take(operator)
+            {
                 let before = Value::Name(name).number(self)?;
                 self.store(name, before.wrapping_add(step))?;
                 return Ok(Value::Number(before));

@@ -38,15 +38,35 @@ pub struct Command {
 
 #[derive(Debug)]
 pub enum Kind {
-    Simple { assignments: Vec<(String, Word)>, words: Vec<Word> },
+    Simple {
+        assignments: Vec<(String, Word)>,
+        words: Vec<Word>,
+    },
     Group(List),
     Subshell(Rc<List>),
-    If { arms: Vec<(List, List)>, otherwise: List },
+    If {
+        arms: Vec<(List, List)>,
+        otherwise: List,
+    },
     /// No words: `"$@"`.
-    For { name: String, words: Option<Vec<Word>>, body: List },
-    While { until: bool, condition: List, body: List },
-    Case { word: Word, arms: Vec<Arm> },
-    Function { name: String, body: Rc<Command> },
+    For {
+        name: String,
+        words: Option<Vec<Word>>,
+        body: List,
+    },
+    While {
+        until: bool,
+        condition: List,
+        body: List,
+    },
+    Case {
+        word: Word,
+        arms: Vec<Arm>,
+    },
+    Function {
+        name: String,
+        body: Rc<Command>,
+    },
 }
 
 /// `pattern | pattern) list ;;`
@@ -68,11 +88,17 @@ pub struct Redirect {
 #[derive(Debug)]
 pub enum To {
     Read(Word),
-    Write { word: Word, clobber: bool },
+    Write {
+        word: Word,
+        clobber: bool,
+    },
     Append(Word),
     ReadWrite(Word),
     /// `<&n`, `>&n`, `>&-`; the flag says `<`.
-    Duplicate { word: Word, input: bool },
+    Duplicate {
+        word: Word,
+        input: bool,
+    },
     /// `&>file`
     Both(Word),
     /// `<<word`; filled when its line ends.
@@ -109,13 +135,28 @@ pub enum Operation {
     Value,
     Length,
     /// `-`, `=`, `?` or `+`, and whether an empty value counts as none (`:`).
-    Absent { operator: u8, null: bool, word: Word },
+    Absent {
+        operator: u8,
+        null: bool,
+        word: Word,
+    },
     /// `#`, `##`, `%`, `%%`.
-    Trim { suffix: bool, longest: bool, pattern: Word },
+    Trim {
+        suffix: bool,
+        longest: bool,
+        pattern: Word,
+    },
     /// `/`, `//`.
-    Replace { all: bool, pattern: Word, with: Word },
+    Replace {
+        all: bool,
+        pattern: Word,
+        with: Word,
+    },
     /// `:offset:length`
-    Slice { offset: Word, length: Option<Word> },
+    Slice {
+        offset: Word,
+        length: Option<Word>,
+    },
 }
 
 /// The text of a word that is nothing but unquoted text.

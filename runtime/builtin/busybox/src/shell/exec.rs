@@ -391,15 +391,19 @@ impl Shell {
         }
         // `exec` without a command keeps its redirections.
         let keeps = name == "exec" && words.len() == 1;
-        let done = self.call(function, &words, values).await;
-        if keeps { drop(saved) } else { self.restore_descriptors(saved) }
-        match done {
+        let flow = match self.call(function, &words, values).await {
             Ok((status, flow)) => {
                 self.status = status;
-                Ok(flow)
+                flow
             }
-            Err(fault) => Ok(self.failed(Some(name).filter(|name| builtins::find(name).is_some()).map(String::as_str), fault).await),
+            Err(fault) => self.failed(Some(name).filter(|name| builtins::find(name).is_some()).map(String::as_str), fault).await,
+        };
+        if keeps {
+            drop(saved)
+        } else {
+            self.restore_descriptors(saved)
         }
+        Ok(flow)
     }
 
     /// Words of a command; those of `export` and its like that assign are not split.
@@ -468,7 +472,8 @@ impl Shell {
             }
             env.insert(name, value);
         }
-        let child = self.process(words.to_vec(), env);
+        let mut child = self.process(words.to_vec(), env);
+        child.speaker = inside.then_some("sh");
         if applets::find(&words[0]).is_none() {
             return match super::script::locate(&child, self.get("PATH").unwrap_or_default(), &words[0]) {
                 Ok(path) => Ok((super::script::run(child, &path).await, Flow::Next)),
@@ -531,4 +536,3 @@ fn after_turn(flow: Flow) -> Option<Flow> {
         other => Some(other),
     }
 }
-

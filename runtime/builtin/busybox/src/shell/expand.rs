@@ -34,14 +34,22 @@ impl Shell {
         let mut all = Vec::with_capacity(words.len());
         for word in words {
             // What most words are.
-            if let [Part::Literal(text)] = word.as_slice() && !text.contains(['*', '?', '[', '~']) {
+            if let [Part::Literal(text)] = word.as_slice()
+                && !text.contains('~')
+                && !super::pattern::is_special(text)
+            {
                 all.push(text.clone());
                 continue;
             }
             let mut fields = Fields::default();
             self.parts(word, SPLIT, &mut fields).await?;
             for field in fields.finish() {
-                match field.pattern.as_deref().filter(|_| !self.options.noglob).map(|pattern| super::glob::files(&self.cx, pattern)) {
+                match field
+                    .pattern
+                    .as_deref()
+                    .filter(|pattern| !self.options.noglob && super::pattern::is_special(pattern))
+                    .map(|pattern| super::glob::files(&self.cx, pattern))
+                {
                     Some(names) if !names.is_empty() => all.extend(names),
                     _ => all.push(field.text),
                 }
@@ -52,7 +60,9 @@ impl Shell {
 
     /// A word as one text: neither split nor matched.
     pub async fn text(&mut self, word: &[Part]) -> Result<String, Fault> {
-        if let [Part::Literal(text)] = word && !text.contains('~') {
+        if let [Part::Literal(text)] = word
+            && !text.contains('~')
+        {
             return Ok(text.clone());
         }
         let mut fields = Fields::default();
@@ -218,7 +228,11 @@ impl Shell {
         if (name == "*" && how.quoted) || !how.split {
             let separator = self.get("IFS").map_or(Some(' '), |ifs| ifs.chars().next()).filter(|_| name == "*").or(Some(' ').filter(|_| name == "@"));
             let joined = values.join(&separator.map(String::from).unwrap_or_default());
-            if how.quoted { to.quoted(&joined) } else { to.unquoted(&joined) }
+            if how.quoted {
+                to.quoted(&joined)
+            } else {
+                to.unquoted(&joined)
+            }
             return;
         }
         for (index, value) in values.iter().enumerate() {

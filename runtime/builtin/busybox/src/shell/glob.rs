@@ -40,7 +40,9 @@ fn in_folder(cx: &Context, folder: &str, part: &str, is_folder: bool) -> Vec<Str
         names.extend([".".into(), "..".into()]);
     }
     let entries = std::fs::read_dir(cx.path(place)).into_iter().flatten().flatten();
-    names.extend(entries.filter(|entry| !is_folder || entry.file_type().is_ok_and(|kind| !kind.is_file())).map(|entry| entry.file_name().to_string_lossy().into_owned()));
+    names.extend(
+        entries.filter(|entry| !is_folder || entry.file_type().is_ok_and(|kind| !kind.is_file())).map(|entry| entry.file_name().to_string_lossy().into_owned()),
+    );
     names.retain(|name| (hidden || !name.starts_with('.')) && pattern.matches(name));
     names.into_iter().map(|name| format!("{folder}{name}")).collect()
 }

@@ -16,6 +16,8 @@ struct State {
     pid: u32,
     signals: Rc<Inbox>,
     status: Cell<Option<i32>>,
+    /// The signal that ended it.
+    killed: Cell<Option<i32>>,
     task: RefCell<Option<Task<()>>>,
     waiting: RefCell<Vec<Waker>>,
 }
@@ -25,11 +27,16 @@ thread_local! {
     static NEXT: Cell<u32> = const { Cell::new(2) };
 }
 
+/// The number that the next process gets.
+pub fn next_pid() -> u32 {
+    NEXT.with(Cell::get)
+}
+
 impl Job {
     /// Starts a job.
     pub fn start(signals: Rc<Inbox>, work: impl Future<Output = i32> + 'static) -> Job {
         let pid = NEXT.with(|next| next.replace(next.get().wrapping_add(1).max(2)));
-        let job = Job(Rc::new(State { pid, signals, status: Cell::new(None), task: RefCell::default(), waiting: RefCell::default() }));
+        let job = Job(Rc::new(State { pid, signals, status: Cell::new(None), killed: Cell::new(None), task: RefCell::default(), waiting: RefCell::default() }));
         let weak = Rc::downgrade(&job.0);
         let task = crate::rt::spawn(async move {
             let status = work.await;
@@ -47,6 +54,17 @@ impl Job {
 
     pub fn status(&self) -> Option<i32> {
         self.0.status.get()
+    }
+
+    /// What is told of a job that a signal ended.
+    pub fn obituary(&self) -> Option<&'static str> {
+        Some(match self.0.killed.get()? {
+            signals::HUP => "Hangup",
+            signals::QUIT => "Quit",
+            signals::KILL => "Killed",
+            signals::TERM => "Terminated",
+            _ => return None,
+        })
     }
 
     fn end(&self, status: i32) {
@@ -77,6 +95,7 @@ impl Job {
         let harmless = matches!(signals::name(signal), Some("EXIT" | "CHLD" | "CONT" | "URG" | "WINCH"));
         if !harmless && self.0.signals.deliver(signal) == Delivered::Fatal {
             let task = self.0.task.borrow_mut().take();
+            self.0.killed.set(Some(signal));
             self.end(128 + signal);
             drop(task);
         }

@@ -20,8 +20,7 @@ pub enum Token {
 }
 
 /// Longer ones first.
-const OPERATORS: &[&str] =
-    &["<<<", "<<-", "&&", "||", ";;", ";&", "<<", ">>", "<&", ">&", "<>", ">|", "&>", "&", ";", "|", "(", ")", "<", ">"];
+const OPERATORS: &[&str] = &["<<<", "<<-", "&&", "||", ";;", ";&", "<<", ">>", "<&", ">&", "<>", ">|", "&>", "&", ";", "|", "(", ")", "<", ">"];
 
 /// A here-document that was announced on a line that has not ended.
 struct Pending {
@@ -113,7 +112,9 @@ impl<'a> Lexer<'a> {
         }
         if byte.is_ascii_digit() {
             let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
-            if matches!(self.rest().as_bytes().get(digits), Some(b'<' | b'>')) && let Ok(number) = self.rest()[..digits].parse() {
+            if matches!(self.rest().as_bytes().get(digits), Some(b'<' | b'>'))
+                && let Ok(number) = self.rest()[..digits].parse()
+            {
                 self.at += digits;
                 return Ok(Token::Number(number));
             }

@@ -98,3 +98,16 @@ pub async fn run_file(cx: Context, command: &str) -> i32 {
         }
     }
 }
+
+pub use jobs::next_pid;
+
+/// Whether a name matches a pattern of the shell.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    pattern::Pattern::new(pattern).matches(name)
+}
+
+/// Where the file of a command that is no applet is.
+pub fn locate(cx: &Context, command: &str) -> std::result::Result<String, i32> {
+    let path = cx.env.get("PATH").map_or(crate::context::DEFAULT_PATH, String::as_str);
+    script::locate(cx, path, command).map_err(|fault| fault.status)
+}

@@ -196,6 +196,11 @@ fn literal(text: &[char], at: usize) -> Option<(char, usize)> {
     }
 }
 
+/// Whether a text may match anything but itself: a `[` without its `]` does not.
+pub fn is_special(text: &str) -> bool {
+    text.contains(['*', '?']) || text.find('[').is_some_and(|at| text[at..].contains(']'))
+}
+
 /// A text as a pattern that matches only itself.
 pub fn escape(text: &str, to: &mut String) {
     for character in text.chars() {

@@ -81,9 +81,19 @@ pub struct Options {
 
 impl Options {
     pub const ALL: &[(&str, Option<char>)] = &[
-        ("errexit", Some('e')), ("noglob", Some('f')), ("interactive", Some('i')), ("monitor", Some('m')), ("noexec", Some('n')),
-        ("stdin", Some('s')), ("xtrace", Some('x')), ("verbose", Some('v')), ("noclobber", Some('C')), ("allexport", Some('a')),
-        ("nounset", Some('u')), ("pipefail", None), ("command", Some('c')),
+        ("errexit", Some('e')),
+        ("noglob", Some('f')),
+        ("interactive", Some('i')),
+        ("monitor", Some('m')),
+        ("noexec", Some('n')),
+        ("stdin", Some('s')),
+        ("xtrace", Some('x')),
+        ("verbose", Some('v')),
+        ("noclobber", Some('C')),
+        ("allexport", Some('a')),
+        ("nounset", Some('u')),
+        ("pipefail", None),
+        ("command", Some('c')),
     ];
 
     pub fn get(&mut self, name: &str) -> Option<&mut bool> {

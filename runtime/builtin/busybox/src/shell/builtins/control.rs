@@ -64,7 +64,8 @@ async fn nested(shell: &mut Shell, text: &str) -> Done {
 /// `. FILE [ARG]…`
 pub async fn source(shell: &mut Shell, args: &[String]) -> Done {
     let Some(name) = args.get(1) else { return Err(Fault::fatal("filename argument required")) };
-    let path = if name.contains('/') { name.clone() } else { script::locate(&shell.cx, shell.get("PATH").unwrap_or_default(), name).unwrap_or_else(|_| name.clone()) };
+    let path =
+        if name.contains('/') { name.clone() } else { script::locate(&shell.cx, shell.get("PATH").unwrap_or_default(), name).unwrap_or_else(|_| name.clone()) };
     let input = shell.cx.open(&path).map_err(|error| Fault::fatal(format!("can't open '{name}': {}", reason(&error))))?;
     let text = input.read_to_end().await.map_err(|error| Fault::fatal(format!("{name}: {}", reason(&error))))?;
     let before = (args.len() > 2).then(|| std::mem::replace(&mut shell.args, args[2..].to_vec().into()));

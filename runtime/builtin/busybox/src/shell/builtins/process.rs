@@ -77,7 +77,11 @@ pub async fn kill(shell: &mut Shell, args: &[String]) -> Done {
         match find(shell, name) {
             Some(job) if job.signal(signal) => {}
             _ => {
-                let why = if name.trim_start_matches('%').parse::<u32>().is_ok() { format!("can't kill pid {name}: No such process") } else { format!("invalid number '{name}'") };
+                let why = if name.trim_start_matches('%').parse::<u32>().is_ok() {
+                    format!("can't kill pid {name}: No such process")
+                } else {
+                    format!("invalid number '{name}'")
+                };
                 shell.complain(None, &why).await;
                 code = 1;
             }
@@ -106,7 +110,8 @@ async fn list(shell: &mut Shell, number: Option<&str>) -> Done {
 /// `wait [PID…]`; a signal that is trapped ends it.
 pub async fn wait(shell: &mut Shell, args: &[String]) -> Done {
     let mut code = 0;
-    let named: Vec<Option<Job>> = if args.len() > 1 { args[1..].iter().map(|name| find(shell, name)).collect() } else { shell.jobs.iter().cloned().map(Some).collect() };
+    let named: Vec<Option<Job>> =
+        if args.len() > 1 { args[1..].iter().map(|name| find(shell, name)).collect() } else { shell.jobs.iter().cloned().map(Some).collect() };
     for job in named {
         let Some(job) = job else {
             code = 127;
@@ -116,6 +121,9 @@ pub async fn wait(shell: &mut Shell, args: &[String]) -> Done {
         match rt::select(job.wait(), signals.caught()).await {
             Either::Left(status) => {
                 code = if args.len() > 1 { status } else { 0 };
+                if let Some(words) = job.obituary() {
+                    let _ = shell.cx.stderr.write_all(format!("{words}\n").as_bytes()).await;
+                }
                 shell.jobs.retain(|other| other.pid() != job.pid());
             }
             Either::Right(()) => return status(128 + signals.first().unwrap_or_default()),
@@ -134,9 +142,17 @@ pub async fn ulimit(shell: &mut Shell, args: &[String]) -> Done {
     let all = args.iter().any(|arg| arg == "-a");
     let sets = args.last().is_some_and(|last| args.len() > 1 && !last.starts_with('-'));
     let text = match (all, sets) {
-        (true, _) => ["-f: file size (blocks)", "-t: cpu time (seconds)", "-d: data seg size (kb)", "-s: stack size (kb)", "-c: core file size (blocks)", "-n: file descriptors", "-v: address space (kb)"]
-            .map(|name| format!("{name:<32} unlimited\n"))
-            .concat(),
+        (true, _) => [
+            "-f: file size (blocks)",
+            "-t: cpu time (seconds)",
+            "-d: data seg size (kb)",
+            "-s: stack size (kb)",
+            "-c: core file size (blocks)",
+            "-n: file descriptors",
+            "-v: address space (kb)",
+        ]
+        .map(|name| format!("{name:<32} unlimited\n"))
+        .concat(),
         (_, true) => String::new(),
         _ => "unlimited\n".into(),
     };

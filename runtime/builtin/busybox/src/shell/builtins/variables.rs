@@ -221,7 +221,7 @@ pub async fn getopts(shell: &mut Shell, args: &[String]) -> Done {
         at = 0;
     }
     if let Some(complaint) = complaint.filter(|_| !silent) {
-        shell.complain(None, &complaint).await;
+        let _ = shell.cx.stderr.write_all(format!("{complaint}\n").as_bytes()).await;
     }
     shell.set("OPTIND", index.to_string())?;
     shell.getopts = at;

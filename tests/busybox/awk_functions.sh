@@ -1,0 +1,6 @@
+awk 'function f(x){return x*2} BEGIN{print f(21)}'
+awk 'function fact(n){return n<=1?1:n*fact(n-1)} BEGIN{print fact(10)}'
+awk 'function fill(a,n,  i){for(i=0;i<n;i++)a[i]=i*i} BEGIN{fill(sq,4); print sq[3]}'
+awk 'function g(a){a["k"]="v"} BEGIN{g(arr); print arr["k"]}'
+awk 'function local(x,  y){y=x; x=9; return y} BEGIN{x=1; print local(x), x, y}'
+awk 'function noret(){ } BEGIN{x=noret(); print "[" x "]"}'

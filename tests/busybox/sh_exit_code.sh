@@ -1,0 +1,2 @@
+(exit 256); echo $?
+sh -c 'exit 300'; echo $?

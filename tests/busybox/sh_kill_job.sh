@@ -1,0 +1,2 @@
+sleep 100 & p=$!
+kill $p; wait $p; echo $?

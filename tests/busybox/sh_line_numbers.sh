@@ -1,0 +1,8 @@
+true
+
+nosuchcmd
+x=$((
+1+1
+))
+echo $x
+nosuchcmd2

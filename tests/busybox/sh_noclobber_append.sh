@@ -1,0 +1,1 @@
+set -C; echo a > f; echo b >> f; cat f

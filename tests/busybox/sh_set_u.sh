@@ -1,0 +1,5 @@
+echo ${x-ok}
+set -u
+echo ${y:-fine}
+echo $z
+echo never

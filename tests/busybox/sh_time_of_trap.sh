@@ -1,0 +1,2 @@
+f() { trap 'echo exit-trap' EXIT; }
+f; echo main

@@ -1,0 +1,2 @@
+type type | head -n 1
+hash; echo $?

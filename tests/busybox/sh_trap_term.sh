@@ -1,0 +1,3 @@
+trap 'echo term; exit 7' TERM
+kill -TERM $$
+echo after
