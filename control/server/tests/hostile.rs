@@ -293,6 +293,24 @@ async fn ephemeral_containers_are_all_that_their_subresource_changes() {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "new"}, "spec": {"containers": [{"name": "c", "image": "x"}]}});
         assert_eq!(ask(&world.admin(), "PATCH", &apply, "application/apply-patch+yaml", pod.to_string()).await.0, 404, "{subresource}");
     }
+    let add = async |containers: Value| {
+        let patch = json!({"spec": {"ephemeralContainers": containers}});
+        ask(&world.admin(), "PATCH", "/api/v1/namespaces/default/pods/p/ephemeralcontainers", "application/strategic-merge-patch+json", patch.to_string()).await
+    };
+    let (code, now) = add(json!([{"name": "debugger", "image": "x", "stdin": true, "targetContainerName": "c"}])).await;
+    assert_eq!((code, now["spec"]["ephemeralContainers"][0]["imagePullPolicy"].as_str()), (200, Some("Always")), "{now}");
+    for (containers, why) in [
+        (json!([{"name": "debugger", "image": "y"}]), "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"debugger\" may not be changed"),
+        (
+            json!([{"name": "debugger", "$patch": "delete"}]),
+            "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"debugger\" may not be removed",
+        ),
+        (json!([{"name": "c", "image": "y"}]), "spec.ephemeralContainers[0].name: Duplicate value: \"c\""),
+    ] {
+        let (code, refused) = add(containers).await;
+        assert_eq!(code, 422);
+        assert!(refused["message"].as_str().unwrap().contains(why), "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use wharf_api::DynObject;
 use wharf_api::decode::Decoded;
 use wharf_api::field::Errors;
+use wharf_api::kinds::pod::validate_ephemeral_containers;
 use wharf_api::meta::{keep_on_update, validate_object_meta_update};
 use wharf_api::status::ApiError;
 use wharf_store::{Expect, Item, NewValue, Write, WriteError};
@@ -118,6 +119,7 @@ where
         let reservation = crate::services::allocate(ask, &mut *new, Some(&*old))?;
         let mut errors = metadata_errors(new.as_ref(), old.as_ref());
         errors.extend(match part {
+            Part::Main if ask.path.subresource == "ephemeralcontainers" => ephemeral_containers(&*new, &*old),
             Part::Main => served.kind().validate_update(&*new, &*old),
             Part::Status => served.kind().validate_status_update(&*new, &*old),
             Part::Whole => Vec::new(),
@@ -174,6 +176,13 @@ fn narrowed(subresource: &str, new: &dyn DynObject, old: &dyn DynObject) -> Opti
         _ => return None,
     }
     Some(Box::new(pod))
+}
+
+fn ephemeral_containers(new: &dyn DynObject, old: &dyn DynObject) -> Errors {
+    match (new.as_any().downcast_ref(), old.as_any().downcast_ref()) {
+        (Some(new), Some(old)) => validate_ephemeral_containers(new, old),
+        _ => Errors::new(),
+    }
 }
 
 /// Whether the new version says of which one it is; refused when that is not the current one.

@@ -21,6 +21,7 @@ pub use default::pull_policy;
 pub(crate) use default::template as default_template;
 pub(crate) use internal::template as printed_template;
 pub use qos::class as qos_class;
+pub use update::validate_ephemeral_containers;
 pub(crate) use validate::{host_path_source, is_native, is_standard, node_selector, taint, template as validate_template};
 
 /// Pod of `v1`.

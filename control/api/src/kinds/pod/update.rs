@@ -11,6 +11,9 @@ const ALLOWED: &str = "pod updates may not change fields other than `spec.contai
 `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` \
 (allow it to be set to 1 if it was previously negative)";
 
+/// On the Pod that stands in the API for a node's static one.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// Refusals of an update of a Pod.
 pub(super) fn validate_update(new: &Pod, old: &Pod) -> Errors {
     let empty = PodSpec::default();
@@ -40,6 +43,25 @@ pub(super) fn validate_update(new: &Pod, old: &Pod) -> Errors {
     let (before, after) = (internal::lines(old_spec), internal::lines(&kept));
     if before != after {
         errors.push(Error::forbidden(&at, format!("{ALLOWED}\n{}", unified(&before, &after))));
+    }
+    errors
+}
+
+/// Refusals of an update through `pods/ephemeralcontainers`: they are added, and stay as they are.
+pub fn validate_ephemeral_containers(new: &Pod, old: &Pod) -> Errors {
+    let containers = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.ephemeral_containers.clone()).unwrap_or_default();
+    if old.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(MIRROR)) {
+        return vec![Error::forbidden(&Path::new(""), "static pods do not support ephemeral containers")];
+    }
+    let at = Path::new("spec").child("ephemeralContainers");
+    let mut errors = validate::pod(new);
+    let after = containers(new);
+    for was in containers(old) {
+        match after.iter().find(|now| now.name == was.name) {
+            None => errors.push(Error::forbidden(&at, format!("existing ephemeral containers {:?} may not be removed\n", was.name))),
+            Some(now) if *now != was => errors.push(Error::forbidden(&at, format!("existing ephemeral containers {:?} may not be changed\n", was.name))),
+            Some(_) => {}
+        }
     }
     errors
 }
