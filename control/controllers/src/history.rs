@@ -16,7 +16,7 @@ use crate::pods::{adopt, release};
 use crate::resource::{Target, Typed, controller_ref, name, namespace, uid};
 use crate::world::World;
 
-/// The label by which a Pod, or a ControllerRevision, names its template.
+/// The label by which a Pod, or a DaemonSet's ControllerRevision, names its template.
 pub(crate) const HASH_LABEL: &str = "controller-revision-hash";
 
 /// The revisions of an owner.
@@ -33,6 +33,8 @@ pub(crate) struct Owner<'a, K> {
     pub(crate) selector: &'a LabelSelector,
     pub(crate) template: &'a PodTemplateSpec,
     pub(crate) collisions: Option<i32>,
+    /// The label by which a revision names its hash.
+    pub(crate) hash_label: &'static str,
 }
 
 impl History {
@@ -74,7 +76,7 @@ impl History {
     }
 }
 
-/// The hash in a revision's name.
+/// The hash in the name of a DaemonSet's revision.
 pub(crate) fn hash(revision: &ControllerRevision) -> &str {
     revision.metadata.labels.as_ref().and_then(|l| l.get(HASH_LABEL)).map_or("", String::as_str)
 }
@@ -116,7 +118,7 @@ fn make<K: Typed>(owner: &Owner<'_, K>, revision: i64) -> ControllerRevision {
     let mut data = serde_json::to_value(owner.template).unwrap_or_default();
     data["$patch"] = Value::from("replace");
     let mut labels = owner.template.metadata.as_ref().and_then(|m| m.labels.clone()).unwrap_or_default();
-    labels.insert(HASH_LABEL.to_owned(), hash.clone());
+    labels.insert(owner.hash_label.to_owned(), hash.clone());
     ControllerRevision {
         metadata: ObjectMeta {
             name: Some(format!("{}-{hash}", name(meta))),

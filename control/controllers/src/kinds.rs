@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Affinity, ConfigMap, Container, Endpoints, Namespace, Node, Pod, ReplicationController, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    Affinity, ConfigMap, Container, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
@@ -27,6 +29,7 @@ impl Typed for Deployment {}
 impl Typed for Endpoints {}
 impl Typed for Job {}
 impl Typed for Lease {}
+impl Typed for PersistentVolumeClaim {}
 impl Typed for PodDisruptionBudget {}
 impl Typed for ReplicaSet {}
 impl Typed for ReplicationController {}

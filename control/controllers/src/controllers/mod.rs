@@ -23,6 +23,7 @@ pub mod pod_gc;
 pub mod replica_set;
 pub mod root_ca;
 pub mod service_account;
+pub mod stateful_set;
 pub mod taint_eviction;
 pub mod ttl_after_finished;
 
@@ -64,6 +65,7 @@ pub fn all() -> Vec<Arc<dyn Controller>> {
         Arc::new(deployment::Deployments),
         Arc::new(replica_set::ReplicaSets),
         Arc::new(daemon_set::DaemonSets::default()),
+        Arc::new(stateful_set::StatefulSets),
         Arc::new(job::Jobs),
         Arc::new(cron_job::CronJobs),
         Arc::new(disruption::Disruption),

@@ -86,7 +86,7 @@ impl Controller for DaemonSets {
         let owned = turn.world.pods.controlled_by(uid(&set.metadata));
         let pods = claim(&*set, &set.spec.selector, &owned, &turn.world.pods.orphans(namespace(&set.metadata)), &mut actions);
         let collisions = set.status.as_ref().and_then(|s| s.collision_count);
-        let owner = Owner { object: &*set, selector: &set.spec.selector, template: &set.spec.template, collisions };
+        let owner = Owner { object: &*set, selector: &set.spec.selector, template: &set.spec.template, collisions, hash_label: HASH_LABEL };
         let Some(history) = History::sync(&owner, turn.world, &mut actions) else {
             actions.push(status::collision(&set));
             return actions;
