@@ -6,6 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ impl LogSink for Sink {
 #[derive(Default)]
 pub(crate) struct Fan {
     inner: Mutex<Inner>,
+    /// Pieces so far.
+    count: AtomicU64,
 }
 
 #[derive(Default)]
@@ -104,8 +107,14 @@ impl Fan {
         Poll::Pending
     }
 
+    /// How many pieces there were so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+
     /// Copies bytes to every reader that has room.
     pub(crate) fn send(&self, stream: Stream, bytes: &[u8]) {
+        self.count.fetch_add(1, Relaxed);
         let mut inner = self.inner.lock();
         if inner.readers.is_empty() || bytes.is_empty() {
             return;

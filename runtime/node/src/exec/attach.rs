@@ -1,5 +1,8 @@
 //! `attach`: the streams of a container's own process.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
@@ -8,10 +11,13 @@ use super::process::type_in;
 use crate::pod::door::{Door, Stdin, StdinKind};
 use crate::streams::{Input, Stdio, StreamError};
 
+/// How long a container writes nothing before a client leaves that has no more to say.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// Joins a container's streams until it ends or the client leaves.
 ///
 /// As with other runtimes: a container whose input ends with its first client goes on to write to that client; otherwise a client that has no
-/// more input leaves.
+/// more input leaves, once the container is silent.
 pub(super) async fn attach(door: &Door, stdio: Stdio) -> Result<(), StreamError> {
     let Stdio { stdin, stdout, stderr, tty: _, mut sizes } = stdio;
     let copied = door.log.tap().copy(stdout, stderr);
@@ -34,12 +40,23 @@ pub(super) async fn attach(door: &Door, stdio: Stdio) -> Result<(), StreamError>
                 command.resize(size);
             }
         }
-        std::future::pending::<()>().await
+        std::future::pending::<Infallible>().await
     };
+    let failed = |e| StreamError::Failed(format!("the client's streams: {e}"));
+    let mut copied = std::pin::pin!(copied);
     tokio::select! {
-        copied = copied => copied.map_err(|e| StreamError::Failed(format!("the client's streams: {e}"))),
-        () = typed => Ok(()),
-        () = resized => Ok(()),
+        copied = copied.as_mut() => return copied.map_err(failed),
+        () = typed => {}
+        never = resized => match never {},
+    }
+    // What its last words bring about is still for the client.
+    loop {
+        let before = door.log.writes();
+        match tokio::time::timeout(QUIET, copied.as_mut()).await {
+            Ok(copied) => return copied.map_err(failed),
+            Err(_) if door.log.writes() == before => return Ok(()),
+            Err(_) => {}
+        }
     }
 }
 

@@ -55,6 +55,11 @@ impl Log {
         &self.path
     }
 
+    /// How often something was written.
+    pub(crate) fn writes(&self) -> u64 {
+        self.fan.count()
+    }
+
     /// What is written from now on, for somebody who watches.
     pub(crate) fn tap(&self) -> Tap {
         self.fan.tap()

@@ -232,8 +232,11 @@ async fn clients_join_a_containers_own_streams() {
         let attached = tokio::spawn(streams.attach(target("shell"), stdio));
         client.send(&format!("echo $((1+1)) {turn}\r")).await;
         client.expect(&format!("\n2 {turn}\r\n/ # ")).await;
+        // Its last words are answered.
+        client.send("echo $((2+1))\r").await;
         client.keys = None;
         tokio::time::timeout(PATIENCE, attached).await.unwrap().unwrap().unwrap();
+        client.expect("\n3\r\n").await;
     }
     assert_eq!(world.api.get(&pod).unwrap()["status"]["phase"], "Running");
 
