@@ -21,6 +21,7 @@ pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod pod_gc;
 pub mod replica_set;
+pub mod replication_controller;
 pub mod root_ca;
 pub mod service_account;
 pub mod stateful_set;
@@ -64,6 +65,7 @@ pub fn all() -> Vec<Arc<dyn Controller>> {
         Arc::new(cluster_role_aggregation::ClusterRoleAggregation),
         Arc::new(deployment::Deployments),
         Arc::new(replica_set::ReplicaSets),
+        Arc::new(replication_controller::ReplicationControllers),
         Arc::new(daemon_set::DaemonSets::default()),
         Arc::new(stateful_set::StatefulSets),
         Arc::new(job::Jobs),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use crate::controllers::Controller;
 use crate::kinds::{Labels, matches, selects_everything};
 use crate::pods::{available_in, claim, created, deleted, is_active, node_of, phase, pod_of, ready_since};
 use crate::queue::Queue;
-use crate::resource::{Key, controller_of, namespace, uid};
+use crate::resource::{Key, Typed, controller_of, namespace, uid};
 use crate::world::{Turn, World};
 
 /// At most so many Pods are created or deleted in one plan.
@@ -49,14 +49,22 @@ impl Controller for ReplicaSets {
     fn plan(&self, turn: &Turn<'_>) -> Vec<Action> {
         let Some(set) = turn.world.replica_sets.get(&turn.key.namespace, &turn.key.name) else { return Vec::new() };
         let Some(selector) = selector(&set) else { return Vec::new() };
-        let mut actions = Vec::new();
-        let pods = claim(&*set, selector, &turn.world.pods.controlled_by(uid(&set.metadata)), &turn.world.pods.orphans(namespace(&set.metadata)), &mut actions);
-        let active: Vec<Arc<Pod>> = pods.iter().filter(|p| is_active(p)).cloned().collect();
-        if set.metadata.deletion_timestamp.is_none() {
-            scale(&set, &active, turn, &mut actions);
-        }
-        status(&set, &pods, &active, turn, &mut actions);
-        actions
+        let siblings = controller_of(&set.metadata).map(|owner| turn.world.replica_sets.controlled_by(&owner.uid)).unwrap_or_default();
+        let keeper = Keeper {
+            owner: &*set,
+            selector,
+            replicas: set.spec.replicas,
+            template: set.spec.template.as_ref(),
+            min_ready_seconds: set.spec.min_ready_seconds.unwrap_or_default(),
+            conditions: set.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default(),
+            siblings: siblings.iter().map(|s| uid(&s.metadata).to_owned()).collect(),
+        };
+        keeper.plan(turn, |status| {
+            let mut written = (*set).clone();
+            let differs = status != normal(&written.status.take().unwrap_or_default());
+            written.status = Some(status);
+            differs.then(|| Action::set_status(&written))
+        })
     }
 }
 
@@ -64,104 +72,123 @@ fn selector(set: &ReplicaSet) -> Option<&LabelSelector> {
     Some(&set.spec.selector).filter(|s| !selects_everything(s))
 }
 
-fn scale(set: &ReplicaSet, active: &[Arc<Pod>], turn: &Turn<'_>, actions: &mut Vec<Action>) {
-    let spec = &set.spec;
-    let wanted = usize::try_from(spec.replicas.unwrap_or(1)).unwrap_or_default();
-    if active.len() < wanted {
-        let body = pod_of(set, spec.template.as_ref());
-        for _ in 0..(wanted - active.len()).min(BURST) {
-            actions.push(Action::create(&body).announced(created(set)));
-        }
-    } else if active.len() > wanted {
-        let mut ranked = rank(set, active, turn);
-        ranked.truncate((active.len() - wanted).min(BURST));
-        for pod in ranked {
-            actions.push(Action::delete(&*pod).announced(deleted(set)));
-        }
-    }
+/// What keeps so many Pods: a ReplicaSet, or a ReplicationController, which says the same in older words.
+pub(super) struct Keeper<'a, K> {
+    pub(super) owner: &'a K,
+    pub(super) selector: &'a LabelSelector,
+    pub(super) replicas: Option<i32>,
+    pub(super) template: Option<&'a PodTemplateSpec>,
+    pub(super) min_ready_seconds: i32,
+    pub(super) conditions: Vec<ReplicaSetCondition>,
+    /// The uids of those whose Pods count as doubled up with its own: all ReplicaSets of one Deployment.
+    pub(super) siblings: Vec<String>,
 }
 
-/// The Pods, those that are deleted first in front: unassigned, pending, unready, of low deletion cost, doubled up on a
-/// node, ready or made recently, restarted often.
-fn rank(set: &ReplicaSet, active: &[Arc<Pod>], turn: &Turn<'_>) -> Vec<Arc<Pod>> {
-    // Pods of all ReplicaSets of one Deployment count as doubled up.
-    let mut on_node = std::collections::HashMap::<String, usize>::new();
-    let siblings = controller_of(&set.metadata).map(|owner| turn.world.replica_sets.controlled_by(&owner.uid)).unwrap_or_default();
-    for sibling in siblings.iter().filter(|s| uid(&s.metadata) != uid(&set.metadata)) {
-        for pod in turn.world.pods.controlled_by(uid(&sibling.metadata)).iter().filter(|p| is_active(p)) {
+impl<K: Typed> Keeper<'_, K> {
+    /// The plan. `set_status` writes the status if it changes.
+    pub(super) fn plan(&self, turn: &Turn<'_>, set_status: impl Fn(ReplicaSetStatus) -> Option<Action>) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let meta = self.owner.metadata();
+        let owned = turn.world.pods.controlled_by(uid(meta));
+        let pods = claim(self.owner, self.selector, &owned, &turn.world.pods.orphans(namespace(meta)), &mut actions);
+        let active: Vec<Arc<Pod>> = pods.iter().filter(|p| is_active(p)).cloned().collect();
+        if meta.deletion_timestamp.is_none() {
+            self.scale(&active, turn, &mut actions);
+        }
+        let (status, again) = self.observe(&pods, &active, turn);
+        actions.extend(set_status(status));
+        if let Some(after) = again {
+            actions.push(Action::RequeueAfter(after.max(Duration::from_millis(1))));
+        }
+        actions
+    }
+
+    fn scale(&self, active: &[Arc<Pod>], turn: &Turn<'_>, actions: &mut Vec<Action>) {
+        let wanted = usize::try_from(self.replicas.unwrap_or(1)).unwrap_or_default();
+        if active.len() < wanted {
+            let body = pod_of(self.owner, self.template);
+            for _ in 0..(wanted - active.len()).min(BURST) {
+                actions.push(Action::create(&body).announced(created(self.owner)));
+            }
+        } else if active.len() > wanted {
+            let mut ranked = self.rank(active, turn);
+            ranked.truncate((active.len() - wanted).min(BURST));
+            for pod in ranked {
+                actions.push(Action::delete(&*pod).announced(deleted(self.owner)));
+            }
+        }
+    }
+
+    /// The Pods, those that are deleted first in front: unassigned, pending, unready, of low deletion cost, doubled up on a
+    /// node, ready or made recently, restarted often.
+    fn rank(&self, active: &[Arc<Pod>], turn: &Turn<'_>) -> Vec<Arc<Pod>> {
+        let mut on_node = std::collections::HashMap::<String, usize>::new();
+        for sibling in self.siblings.iter().filter(|s| *s != uid(self.owner.metadata())) {
+            for pod in turn.world.pods.controlled_by(sibling).iter().filter(|p| is_active(p)) {
+                *on_node.entry(node_of(pod).to_owned()).or_default() += 1;
+            }
+        }
+        for pod in active {
             *on_node.entry(node_of(pod).to_owned()).or_default() += 1;
         }
+        let mut ranked = active.to_vec();
+        ranked.sort_by_cached_key(|pod| {
+            let phase = match phase(pod) {
+                "Pending" | "" => 0,
+                "Unknown" => 1,
+                _ => 2,
+            };
+            let ready = ready_since(pod);
+            let cost: i32 = pod
+                .metadata
+                .annotations
+                .iter()
+                .flatten()
+                .find(|(k, _)| *k == "controller.kubernetes.io/pod-deletion-cost")
+                .map_or(0, |(_, v)| v.parse().unwrap_or(0));
+            let doubled = std::cmp::Reverse(on_node.get(node_of(pod)).copied().unwrap_or_default());
+            // Times are compared in powers of two, so that a second more or less does not decide; the youngest goes first.
+            let age = |since: Option<Timestamp>| since.map_or(0, |s| (turn.now.as_second() - s.as_second()).max(1).ilog2());
+            let restarts: i32 = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten()).map(|c| c.restart_count).max().unwrap_or_default();
+            let created = pod.metadata.creation_timestamp.as_ref().map(|t| t.0);
+            (
+                (!node_of(pod).is_empty(), phase, ready.is_some(), cost),
+                (doubled, age(ready.flatten()), std::cmp::Reverse(restarts), age(created), uid(&pod.metadata).to_owned()),
+            )
+        });
+        ranked
     }
-    for pod in active {
-        *on_node.entry(node_of(pod).to_owned()).or_default() += 1;
-    }
-    let mut ranked = active.to_vec();
-    ranked.sort_by_cached_key(|pod| {
-        let phase = match phase(pod) {
-            "Pending" | "" => 0,
-            "Unknown" => 1,
-            _ => 2,
-        };
-        let ready = ready_since(pod);
-        let cost: i32 = pod
-            .metadata
-            .annotations
-            .iter()
-            .flatten()
-            .find(|(k, _)| *k == "controller.kubernetes.io/pod-deletion-cost")
-            .map_or(0, |(_, v)| v.parse().unwrap_or(0));
-        let doubled = std::cmp::Reverse(on_node.get(node_of(pod)).copied().unwrap_or_default());
-        // Times are compared in powers of two, so that a second more or less does not decide; the youngest goes first.
-        let age = |since: Option<Timestamp>| since.map_or(0, |s| (turn.now.as_second() - s.as_second()).max(1).ilog2());
-        let restarts: i32 = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten()).map(|c| c.restart_count).max().unwrap_or_default();
-        let created = pod.metadata.creation_timestamp.as_ref().map(|t| t.0);
-        (
-            (!node_of(pod).is_empty(), phase, ready.is_some(), cost),
-            (doubled, age(ready.flatten()), std::cmp::Reverse(restarts), age(created), uid(&pod.metadata).to_owned()),
-        )
-    });
-    ranked
-}
 
-fn status(set: &ReplicaSet, pods: &[Arc<Pod>], active: &[Arc<Pod>], turn: &Turn<'_>, actions: &mut Vec<Action>) {
-    let spec = &set.spec;
-    let min_ready_seconds = spec.min_ready_seconds.unwrap_or_default();
-    let labels: Labels = spec.template.as_ref().and_then(|t| t.metadata.as_ref()).and_then(|m| m.labels.clone()).unwrap_or_default();
-    let (mut fully, mut ready, mut available) = (0, 0, 0);
-    let mut again: Option<Duration> = None;
-    for pod in active {
-        fully += i32::from(crate::kinds::holds(pod.metadata.labels.as_ref(), &labels));
-        let Some(since) = ready_since(pod) else { continue };
-        ready += 1;
-        match available_in(since, min_ready_seconds, turn.now) {
-            Duration::ZERO => available += 1,
-            wait => again = Some(again.map_or(wait, |a| a.min(wait))),
+    /// The status as it is, and when a Pod is available that is not yet.
+    fn observe(&self, pods: &[Arc<Pod>], active: &[Arc<Pod>], turn: &Turn<'_>) -> (ReplicaSetStatus, Option<Duration>) {
+        let labels: Labels = self.template.and_then(|t| t.metadata.as_ref()).and_then(|m| m.labels.clone()).unwrap_or_default();
+        let (mut fully, mut ready, mut available) = (0, 0, 0);
+        let mut again: Option<Duration> = None;
+        for pod in active {
+            fully += i32::from(crate::kinds::holds(pod.metadata.labels.as_ref(), &labels));
+            let Some(since) = ready_since(pod) else { continue };
+            ready += 1;
+            match available_in(since, self.min_ready_seconds, turn.now) {
+                Duration::ZERO => available += 1,
+                wait => again = Some(again.map_or(wait, |a| a.min(wait))),
+            }
         }
-    }
-    let terminating = pods.iter().filter(|p| p.metadata.deletion_timestamp.is_some() && !matches!(phase(p), "Succeeded" | "Failed")).count();
-    let old = set.status.clone().unwrap_or_default();
-    let new = ReplicaSetStatus {
-        replicas: count(active.len()),
-        fully_labeled_replicas: some(fully),
-        ready_replicas: some(ready),
-        available_replicas: some(available),
-        terminating_replicas: Some(count(terminating)),
-        observed_generation: set.metadata.generation,
-        conditions: conditions(&old, turn),
-    };
-    if new != normal(&old) {
-        let mut written = set.clone();
-        written.status = Some(new);
-        actions.push(Action::set_status(&written));
-    }
-    if let Some(after) = again {
-        actions.push(Action::RequeueAfter(after.max(Duration::from_millis(1))));
+        let terminating = pods.iter().filter(|p| p.metadata.deletion_timestamp.is_some() && !matches!(phase(p), "Succeeded" | "Failed")).count();
+        let status = ReplicaSetStatus {
+            replicas: count(active.len()),
+            fully_labeled_replicas: some(fully),
+            ready_replicas: some(ready),
+            available_replicas: some(available),
+            terminating_replicas: Some(count(terminating)),
+            observed_generation: self.owner.metadata().generation,
+            conditions: conditions(self.conditions.clone(), turn),
+        };
+        (status, again)
     }
 }
 
 /// `ReplicaFailure` while the last plan failed to create or delete Pods.
-fn conditions(old: &ReplicaSetStatus, turn: &Turn<'_>) -> Option<Vec<ReplicaSetCondition>> {
-    let mut conditions = old.conditions.clone().unwrap_or_default();
+fn conditions(mut conditions: Vec<ReplicaSetCondition>, turn: &Turn<'_>) -> Option<Vec<ReplicaSetCondition>> {
     let had = conditions.iter().position(|c| c.type_.as_deref() == Some("ReplicaFailure"));
     match turn.failure.filter(|f| !f.lost_race && matches!(f.verb, "create" | "delete")) {
         Some(failure) => {
@@ -185,7 +212,8 @@ fn conditions(old: &ReplicaSetStatus, turn: &Turn<'_>) -> Option<Vec<ReplicaSetC
     (!conditions.is_empty()).then_some(conditions)
 }
 
-fn normal(status: &ReplicaSetStatus) -> ReplicaSetStatus {
+/// What is zero or empty is not written.
+pub(super) fn normal(status: &ReplicaSetStatus) -> ReplicaSetStatus {
     ReplicaSetStatus {
         fully_labeled_replicas: status.fully_labeled_replicas.filter(|n| *n != 0),
         ready_replicas: status.ready_replicas.filter(|n| *n != 0),
