@@ -88,17 +88,17 @@ async fn process(command: Vec<String>, mut stdio: Stdio) -> i32 {
 }
 
 impl Streams for Fake {
-    fn find(&self, _: &str, _: &str, _: Option<&str>) -> Result<(), StreamError> {
-        Ok(())
+    fn find(&self, _namespace: &str, _pod: &str, container: Option<&str>) -> Result<(), StreamError> {
+        match container {
+            None | Some("main") => Ok(()),
+            Some(other) => Err(StreamError::Failed(format!("container not found ({other:?})"))),
+        }
     }
 
-    fn exec(&self, target: Target, command: Vec<String>, stdio: Stdio) -> BoxFuture<'static, Result<Exit, StreamError>> {
+    fn exec(&self, _target: Target, command: Vec<String>, stdio: Stdio) -> BoxFuture<'static, Result<Exit, StreamError>> {
         let running = Running::new(&self.running);
         async move {
             let _running = running;
-            if target.container != "main" {
-                return Err(StreamError::NotFound(format!("container not found ({:?})", target.container)));
-            }
             Ok(Exit { code: process(command, stdio).await, reason: ExitReason::Exited })
         }
         .boxed()

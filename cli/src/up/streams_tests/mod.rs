@@ -2,6 +2,8 @@
 //! in process and over mTLS.
 
 mod fake;
+mod kubectl;
+mod port_forward;
 mod websocket;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
-use kube::api::{Api, PostParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
@@ -39,7 +41,7 @@ struct World {
     pki: Pki,
     fake: Fake,
     _stop: DropGuard,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// Runs a test against both worlds.
@@ -90,14 +92,17 @@ impl World {
             "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}},
         }});
         let nodes: Api<Node> = Api::all(admin.clone());
-        nodes.patch_status("n", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(status)).await.unwrap();
+        nodes.patch_status("n", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
         create::<ServiceAccount>(Api::namespaced(admin.clone(), "default"), json!({"metadata": {"name": "default"}})).await;
         let containers = json!([{"name": "main", "image": "x"}, {"name": "other", "image": "x"}]);
         for (name, node) in [("p", Some("n")), ("unbound", None)] {
             let pod = json!({"metadata": {"name": name}, "spec": {"nodeName": node, "containers": containers}});
             create::<Pod>(Api::namespaced(admin.clone(), "default"), pod).await;
         }
-        World { api, pki, fake, _stop: stop.drop_guard(), _dir: dir }
+        let running = json!({"status": {"phase": "Running"}});
+        let pods: Api<Pod> = Api::namespaced(admin, "default");
+        pods.patch_status("p", &PatchParams::default(), &Patch::Merge(running)).await.unwrap();
+        World { api, pki, fake, _stop: stop.drop_guard(), dir }
     }
 
     /// A connection to the API server as a user who may do all.

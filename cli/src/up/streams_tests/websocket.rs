@@ -28,12 +28,12 @@ fn ask(what: &str, protocol: &str) -> Request<()> {
     request
 }
 
-async fn open(world: &World, what: &str, protocol: &str) -> Socket {
+pub(super) async fn open(world: &World, what: &str, protocol: &str) -> Socket {
     tokio_tungstenite::client_async(ask(what, protocol), world.dial().await).await.unwrap().0
 }
 
 /// Status and words of a refusal.
-async fn refused(world: &World, what: &str, protocol: &str) -> (u16, String) {
+pub(super) async fn refused(world: &World, what: &str, protocol: &str) -> (u16, String) {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(world.dial().await)).await.unwrap();
     tokio::spawn(connection);
     let answer = sender.send_request(ask(what, protocol).map(|()| wharf_server::Body::empty())).await.unwrap();

@@ -36,7 +36,7 @@ use http::request::Parts;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
 
-use crate::streams::{Streams, Target};
+use crate::streams::{StreamError, Streams, Target};
 use channels::Codec;
 use forward::Pod;
 use session::{Job, Wanted};
@@ -102,6 +102,10 @@ async fn remote_command(streaming: Streaming, path: (String, String, String), qu
             drop(permit);
         });
     }
+    // Within a WebSocket it is told on the error stream: clients take a refusal for a server that knows no WebSockets.
+    if let Err(error) = streams.find(&target.namespace, &target.pod, Some(&target.container)) {
+        return refuse(status(&error), &error.to_string());
+    }
     let (answer, protocol) = match upgrade::to_spdy(request.headers(), &spdy_command::PROTOCOLS) {
         Ok(upgraded) => upgraded,
         Err(refusal) => return *refusal,
@@ -121,6 +125,9 @@ async fn port_forward(
     mut request: Request,
 ) -> Response {
     let Ok(permit) = permits.clone().try_acquire_owned() else { return too_many() };
+    if let Err(error) = streams.find(&namespace, &name, None) {
+        return refuse(status(&error), &error.to_string());
+    }
     let pod = Pod { namespace, name };
     if wants_websocket(&request) {
         let [(binary, _), (base64, _)] = websocket_forward::PROTOCOLS;
@@ -182,6 +189,13 @@ where
             Err(error) => tracing::debug!(%error, "a connection was not upgraded"),
         }
     });
+}
+
+fn status(error: &StreamError) -> StatusCode {
+    match error {
+        StreamError::NotFound(_) => StatusCode::NOT_FOUND,
+        StreamError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
 }
 
 fn too_many() -> Response {

@@ -27,7 +27,7 @@ impl Outcome {
                 let message = format!("command terminated with non-zero exit code: error executing command [{}], exit code {code}", command.join(" "));
                 Outcome::ExitCode { code, message }
             }
-            Err(error) => Outcome::failed("error executing command in container", error),
+            Err(error) => Outcome::Failed(format!("error executing command in container: {error}")),
         }
     }
 
@@ -35,15 +35,8 @@ impl Outcome {
     pub(super) fn of_attach(result: Result<(), StreamError>) -> Self {
         match result {
             Ok(()) => Outcome::Success,
-            Err(error) => Outcome::failed("error attaching to container", error),
+            Err(error) => Outcome::Failed(format!("error attaching to container: {error}")),
         }
-    }
-
-    fn failed(doing: &str, error: StreamError) -> Self {
-        Outcome::Failed(match error {
-            StreamError::NotFound(words) => format!("unable to upgrade connection: {words}"),
-            StreamError::Failed(words) => format!("{doing}: {words}"),
-        })
     }
 
     /// As v4 of the protocol has it: a `Status` in JSON.
@@ -102,13 +95,6 @@ mod tests {
                 r#"{"details":{"causes":[{"message":"3","reason":"ExitCode"}]},"message":"command terminated with non-zero exit code: error executing command [sh -c exit 3], exit code 3","metadata":{},"reason":"NonZeroExitCode","status":"Failure"}"#
             ]],
             expect!["command terminated with non-zero exit code: error executing command [sh -c exit 3], exit code 3"],
-        );
-        check(
-            Err(StreamError::NotFound("container not found (\"a\")".to_owned())),
-            expect![[
-                r#"{"code":500,"details":{"causes":[{"message":"unable to upgrade connection: container not found (\"a\")"}]},"message":"Internal error occurred: unable to upgrade connection: container not found (\"a\")","metadata":{},"reason":"InternalError","status":"Failure"}"#
-            ]],
-            expect![[r#"Internal error occurred: unable to upgrade connection: container not found ("a")"#]],
         );
         check(
             Err(StreamError::Failed("no".to_owned())),

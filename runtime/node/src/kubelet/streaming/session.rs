@@ -19,6 +19,9 @@ pub(super) enum Job {
 impl Job {
     /// Does it. Dropping the future ends it.
     pub(super) async fn run(self, streams: &dyn Streams, target: Target, stdio: Stdio) -> Outcome {
+        if let Err(error) = streams.find(&target.namespace, &target.pod, Some(&target.container)) {
+            return Outcome::Failed(format!("unable to upgrade connection: {error}"));
+        }
         match self {
             Job::Exec(command) => Outcome::of_exec(&command, streams.exec(target, command.clone(), stdio).await),
             Job::Attach => Outcome::of_attach(streams.attach(target, stdio).await),
