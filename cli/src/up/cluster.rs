@@ -24,7 +24,7 @@ use wharf_store::{RedbStore, Store};
 use crate::data::{Folder, write_private};
 use crate::say::Progress;
 use crate::up::coredns::CoreDns;
-use crate::up::dialer::{KUBELET_PORT, Kubelets, OverTls};
+use crate::up::dialer::{KUBELET_PORT, Kubelets, OverTls, PodNetwork};
 use crate::up::tasks::Group;
 use crate::up::{Arguments, addons, control_plane, local_images, names};
 use crate::{apply, kubeconfig};
@@ -91,7 +91,8 @@ impl Cluster {
         } else {
             Arc::new(kubelets.clone())
         };
-        let config = wharf_server::Config::new(store.clone(), pki.clone(), dialer, SocketAddr::V4(api_in_cluster));
+        let mut config = wharf_server::Config::new(store.clone(), pki.clone(), dialer, SocketAddr::V4(api_in_cluster));
+        config.pod_dialer = Arc::new(PodNetwork(net.clone()));
         let server = ApiServer::new(config).await.context("start the API server")?;
         server_group.spawn("API server", {
             let (server, token) = (server.clone(), server_group.token());

@@ -13,8 +13,8 @@ use k8s_openapi::api::core::v1::Node;
 use parking_lot::RwLock;
 use tokio::net::TcpStream;
 use tower::ServiceExt;
-use wharf_net::PodNet;
-use wharf_server::{Body, DialError, NodeDialer};
+use wharf_net::{ClusterNet, PodNet, Proto};
+use wharf_server::{Body, DialError, NodeDialer, PodDialer};
 
 /// The kubelet's port.
 pub(crate) const KUBELET_PORT: u16 = 10250;
@@ -95,6 +95,16 @@ impl NodeDialer for OverTls {
             let answer = sender.send_request(request).await.map_err(|e| unreachable(&e))?;
             Ok(answer.map(Body::new))
         })
+    }
+}
+
+/// Reaches Pods where the kernel finds them.
+pub(crate) struct PodNetwork(pub(crate) Arc<ClusterNet>);
+
+impl PodDialer for PodNetwork {
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, std::io::Result<TcpStream>> {
+        let kernel = self.0.kernel_of(address, Proto::Tcp);
+        Box::pin(async move { TcpStream::connect(kernel.ok_or(std::io::ErrorKind::ConnectionRefused)?).await })
     }
 }
 

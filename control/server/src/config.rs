@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use wharf_store::Store;
 
-use crate::node::NodeDialer;
+use crate::node::{NodeDialer, PodDialer, Routes};
 use crate::pki::Pki;
 
 /// What an API server is made of.
@@ -23,6 +23,8 @@ pub struct Config {
     pub node_ports: (u16, u16),
     /// How nodes are reached.
     pub node_dialer: Arc<dyn NodeDialer>,
+    /// How Pods are reached.
+    pub pod_dialer: Arc<dyn PodDialer>,
     /// Address and port of the endpoints of `default/kubernetes`, such as 10.88.0.1:6443.
     pub advertise: SocketAddr,
     /// `gitVersion` of `/version`.
@@ -42,6 +44,7 @@ impl Config {
             service_cidr: Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 96, 0, 0), 12),
             node_ports: (30000, 32767),
             node_dialer,
+            pod_dialer: Arc::new(Routes),
             advertise,
             version: VERSION.to_owned(),
             min_watch: Duration::from_secs(1800),

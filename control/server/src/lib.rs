@@ -34,7 +34,7 @@ mod verbs;
 
 pub use config::{Config, VERSION};
 pub use identity::{ANONYMOUS, AUTHENTICATED, Identity, MASTERS, UNAUTHENTICATED};
-pub use node::{DialError, NoNodes, NodeDialer};
+pub use node::{DialError, NoNodes, NodeDialer, PodDialer, Routes};
 pub use serve::ServeError;
 pub use server::{ApiServer, ApiService, StartError};
 

@@ -1,7 +1,11 @@
-//! The way from the API server to a node's kubelet API.
+//! The ways out of the API server: to a node's kubelet API, and to what Pods listen on.
+
+use std::io;
+use std::net::SocketAddr;
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Node;
+use tokio::net::TcpStream;
 
 use crate::Body;
 
@@ -38,5 +42,21 @@ impl NodeDialer for NoNodes {
     fn call<'a>(&'a self, node: &'a Node, _request: http::Request<Body>) -> BoxFuture<'a, Result<http::Response<Body>, DialError>> {
         let node = node.metadata.name.clone().unwrap_or_default();
         Box::pin(async move { Err(DialError::NoAddress { node }) })
+    }
+}
+
+/// Connects to addresses of the Pod network, for `pods/proxy` and `services/proxy`.
+pub trait PodDialer: Send + Sync {
+    /// A connection to what listens at a Pod's address and port.
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<TcpStream>>;
+}
+
+/// A dialer for servers whose host routes the Pod network: the addresses as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Routes;
+
+impl PodDialer for Routes {
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<TcpStream>> {
+        Box::pin(TcpStream::connect(address))
     }
 }

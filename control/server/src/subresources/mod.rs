@@ -3,6 +3,7 @@
 pub(crate) mod binding;
 mod eviction;
 pub(crate) mod node_proxy;
+pub(crate) mod pod_proxy;
 pub(crate) mod scale;
 pub(crate) mod token;
 
@@ -40,6 +41,8 @@ pub(crate) async fn other(ask: &Ask<'_>, verb: &str, request: Body) -> Result<Re
         ("", "pods", "log", "get") => node_proxy::log(ask).await,
         ("", "pods", "exec" | "attach" | "portforward", "get" | "create") => node_proxy::stream(ask, request).await,
         ("", "nodes", "proxy", _) => node_proxy::node_api(ask, request).await,
+        ("", "pods", "proxy", _) => pod_proxy::pod(ask, request).await,
+        ("", "services", "proxy", _) => pod_proxy::service(ask, request).await,
         ("certificates.k8s.io", _, "approval", "get") => get::get(ask).await,
         ("certificates.k8s.io", _, "approval", "patch") => crate::verbs::patch::patch(ask, body::read(request).await?, Part::Status).await,
         ("certificates.k8s.io", _, "approval", "update") => crate::verbs::update::update(ask, body::read(request).await?, Part::Status).await,

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use http::{HeaderName, Method, Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, HOST, UPGRADE};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use wharf_api::status::ApiError;
 
@@ -13,7 +14,7 @@ use crate::http::path::ResourcePath;
 use crate::{Body, DialError};
 
 /// Headers that are of one connection only.
-const HOP: [&str; 8] = ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"];
+pub(super) const HOP: [&str; 8] = ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// `pods/log`.
 pub(crate) async fn log(ask: &Ask<'_>) -> Result<Response<Body>, ApiError> {
@@ -42,9 +43,7 @@ pub(crate) async fn log(ask: &Ask<'_>) -> Result<Response<Body>, ApiError> {
 ///
 /// Clients of WebSockets come with a GET. That is no reading: they need the right to create as well, as those do who come with a POST.
 pub(crate) async fn stream(ask: &Ask<'_>, body: Body) -> Result<Response<Body>, ApiError> {
-    let ResourcePath { group, plural, subresource, namespace, name, .. } = ask.path;
-    let create = Attributes { verb: "create", group, plural, subresource, namespace, name, ..Attributes::default() };
-    ask.shared.authorizer.authorize(ask.identity, &create)?;
+    authorize_create(ask)?;
     let pod = pod(ask)?;
     let verb = match ask.path.subresource {
         "portforward" => "portForward",
@@ -75,21 +74,27 @@ pub(crate) async fn stream(ask: &Ask<'_>, body: Body) -> Result<Response<Body>, 
     upgrade(ask, &node, &uri, body).await
 }
 
-/// `nodes/NAME/proxy/…`: the kubelet API.
+/// `nodes/NAME/proxy/…`: the kubelet API. What is upgraded there runs commands, so it needs the right to create as well.
 pub(crate) async fn node_api(ask: &Ask<'_>, body: Body) -> Result<Response<Body>, ApiError> {
     let name = ask.path.name.split(':').next().unwrap_or_default();
     let node = find(ask, name)?;
     let query = ask.parts.uri.query().map(|q| format!("?{q}")).unwrap_or_default();
+    if ask.parts.headers.contains_key(UPGRADE) {
+        authorize_create(ask)?;
+        return upgrade(ask, &node, &format!("/{}{query}", ask.path.rest), body).await;
+    }
     call(ask, &node, ask.parts.method.clone(), &format!("/{}{query}", ask.path.rest), body).await
+}
+
+fn authorize_create(ask: &Ask<'_>) -> Result<(), ApiError> {
+    let ResourcePath { group, plural, subresource, namespace, name, .. } = ask.path;
+    let create = Attributes { verb: "create", group, plural, subresource, namespace, name, ..Attributes::default() };
+    ask.shared.authorizer.authorize(ask.identity, &create)
 }
 
 async fn call(ask: &Ask<'_>, node: &Node, method: Method, uri: &str, body: Body) -> Result<Response<Body>, ApiError> {
     let mut request = Request::builder().method(method).uri(uri).body(body).map_err(|e| ApiError::bad_request(e.to_string()))?;
-    for (name, value) in &ask.parts.headers {
-        if !HOP.contains(&name.as_str()) && !is_credential(name) {
-            request.headers_mut().append(name.clone(), value.clone());
-        }
-    }
+    *request.headers_mut() = passed_on(&ask.parts.headers, false);
     let answer = ask.shared.config.node_dialer.call(node, request).await;
     let mut response = answer.map_err(|e| unreachable(ask, node, uri, &e))?;
     for name in HOP {
@@ -111,26 +116,24 @@ fn unreachable(ask: &Ask<'_>, node: &Node, uri: &str, error: &DialError) -> ApiE
 
 /// Upgrades both sides and copies between them.
 async fn upgrade(ask: &Ask<'_>, node: &Node, uri: &str, body: Body) -> Result<Response<Body>, ApiError> {
-    let on_client = ask.parts.extensions.get::<hyper::upgrade::OnUpgrade>().cloned();
     let mut request = Request::builder().method(ask.parts.method.clone()).uri(uri).body(body).map_err(|e| ApiError::bad_request(e.to_string()))?;
-    for (name, value) in &ask.parts.headers {
-        if !is_credential(name) {
-            request.headers_mut().append(name.clone(), value.clone());
-        }
-    }
+    *request.headers_mut() = passed_on(&ask.parts.headers, true);
     let answer = ask.shared.config.node_dialer.call(node, request).await;
-    let mut response = answer.map_err(|e| unreachable(ask, node, uri, &e))?;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(response);
-    }
+    let response = answer.map_err(|e| unreachable(ask, node, uri, &e))?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS { joined(ask, response) } else { Ok(response) }
+}
+
+/// Passes an upgrade on to the client, and copies between the two connections until one ends.
+pub(super) fn joined(ask: &Ask<'_>, mut response: Response<Body>) -> Result<Response<Body>, ApiError> {
+    let on_client = ask.parts.extensions.get::<hyper::upgrade::OnUpgrade>().cloned();
     let Some(on_client) = on_client else { return Err(ApiError::bad_request("unable to upgrade: this connection cannot be upgraded")) };
-    let on_node = hyper::upgrade::on(&mut response);
+    let on_other = hyper::upgrade::on(&mut response);
     let stopping = ask.shared.stopping.clone();
     tokio::spawn(async move {
         let joined = async {
-            let (client, node) = tokio::try_join!(on_client, on_node).map_err(std::io::Error::other)?;
-            let (mut client, mut node) = (hyper_util::rt::TokioIo::new(client), hyper_util::rt::TokioIo::new(node));
-            tokio::io::copy_bidirectional(&mut client, &mut node).await
+            let (client, other) = tokio::try_join!(on_client, on_other).map_err(std::io::Error::other)?;
+            let (mut client, mut other) = (hyper_util::rt::TokioIo::new(client), hyper_util::rt::TokioIo::new(other));
+            tokio::io::copy_bidirectional(&mut client, &mut other).await
         };
         tokio::select! {
             () = stopping.cancelled() => {}
@@ -143,8 +146,16 @@ async fn upgrade(ask: &Ask<'_>, node: &Node, uri: &str, body: Body) -> Result<Re
     Ok(Response::from_parts(head, Body::empty()))
 }
 
-fn is_credential(name: &HeaderName) -> bool {
-    *name == http::header::AUTHORIZATION || name.as_str().starts_with("impersonate-") || *name == http::header::HOST
+/// A client's headers for somebody else: never who it is, and only with an upgrade what is of the connection.
+pub(super) fn passed_on(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
+    let credential = |name: &HeaderName| *name == AUTHORIZATION || name.as_str().starts_with("impersonate-") || *name == HOST;
+    let mut passed = HeaderMap::new();
+    for (name, value) in headers {
+        if !credential(name) && (upgrade || !HOP.contains(&name.as_str())) {
+            passed.append(name.clone(), value.clone());
+        }
+    }
+    passed
 }
 
 /// The container that is meant: the one asked for, the annotated default, or the only one.
