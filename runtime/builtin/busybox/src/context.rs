@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::applets;
 use crate::io::{self, Descriptor, Output};
 use crate::options::Options;
-use crate::rt::{self, Boxed};
+use crate::rt::{self, Boxed, Either};
 use crate::shell;
 use crate::signals::{self, Inbox};
 
@@ -240,12 +240,32 @@ impl Context {
     /// before it flushes that first.
     pub fn run(self) -> Boxed<'static, i32> {
         Box::pin(async move {
-            let Some(command) = self.args.first().cloned() else { return 0 };
-            if let Some(applet) = applets::find(&command) {
-                return self.run_applet(applet).await;
+            let signals = self.signals.clone();
+            match rt::select(self.run_to_end(), signals.killed()).await {
+                Either::Left(code) => code,
+                Either::Right(signal) => 128 + signal,
             }
-            shell::run_file(self, &command).await
         })
+    }
+
+    async fn run_to_end(self) -> i32 {
+        let Some(command) = self.args.first().cloned() else { return 0 };
+        if let Some(applet) = applets::find(&command) {
+            return self.run_applet(applet).await;
+        }
+        shell::run_file(self, &command).await
+    }
+
+    /// Runs another command in this one's place; one that is not there is told in this one's name.
+    pub async fn execute<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> i32 {
+        let child = self.child(args);
+        let Some(command) = child.args.first().filter(|command| applets::find(command).is_none()) else { return child.run().await };
+        if let Err(code) = shell::locate(&child, command) {
+            let why = if code == 127 { "No such file or directory" } else { "Permission denied" };
+            self.warn(format!("can't execute '{command}': {why}")).await;
+            return code;
+        }
+        child.run().await
     }
 
     async fn run_applet(mut self, applet: applets::Applet) -> i32 {

@@ -38,19 +38,7 @@ fn main() {
 }
 
 async fn start() -> i32 {
-    let mut cx = Context::initial();
+    let cx = Context::initial();
     signals::watch();
-    if applets::name_of(&cx.args[0]) == "busybox" {
-        if cx.args.len() < 2 || cx.args[1] == "--list" {
-            let names: String = applets::names().map(|name| format!("{name}\n")).collect();
-            return if cx.stdout.write(names.as_bytes()).await.is_ok() && cx.stdout.flush().await.is_ok() { 0 } else { 1 };
-        }
-        cx.args.remove(0);
-        if applets::find(&cx.args[0]).is_none() {
-            let line = format!("{}: applet not found\n", cx.args[0]);
-            let _ = cx.stderr.write_all(line.as_bytes()).await;
-            return 127;
-        }
-    }
     cx.run().await
 }

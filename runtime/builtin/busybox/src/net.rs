@@ -55,18 +55,6 @@ impl TcpStream {
         Ok(TcpStream(Rc::new(Connection { input, output, socket })))
     }
 
-    /// Connects to the first address of a name that answers.
-    pub async fn connect_name(host: &str, port: u16) -> io::Result<TcpStream> {
-        let mut last = io::Error::from(ErrorKind::NotFound);
-        for address in lookup(host).await? {
-            match TcpStream::connect(SocketAddr::new(address, port)).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
     /// What has come, at most `max` bytes; empty at the end.
     pub async fn read(&self, max: usize) -> io::Result<Vec<u8>> {
         streams::receive(&self.0.input, max).await
@@ -84,11 +72,6 @@ impl TcpStream {
             rt::ready(self.0.output.subscribe()).await;
         }
         self.0.socket.shutdown(ShutdownType::Send).map_err(error)
-    }
-
-    /// The other end's address.
-    pub fn peer(&self) -> io::Result<SocketAddr> {
-        self.0.socket.remote_address().map(from_address).map_err(error)
     }
 
     /// This end's address.

@@ -3,10 +3,10 @@
 //! A process has an [`Inbox`]. What it does not catch or ignore ends it: the component's own process with 128 + the
 //! signal's number, as the kernel would.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 
 pub const HUP: i32 = 1;
@@ -80,6 +80,14 @@ pub enum Delivered {
     Caught,
 }
 
+impl State {
+    fn wait(&mut self, waker: &Waker) {
+        if !self.waiting.iter().any(|other| other.will_wake(waker)) {
+            self.waiting.push(waker.clone());
+        }
+    }
+}
+
 /// The signals of one process.
 #[derive(Default)]
 pub struct Inbox(RefCell<State>);
@@ -91,6 +99,8 @@ struct State {
     /// Each signal at most once.
     pending: VecDeque<i32>,
     waiting: Vec<Waker>,
+    /// The signal that ends the process.
+    fatal: Option<i32>,
 }
 
 impl Inbox {
@@ -136,6 +146,29 @@ impl Inbox {
         }
     }
 
+    /// Delivers a signal and ends the process if nobody wants it.
+    pub fn send(&self, signal: i32) {
+        let harmless = matches!(name(signal), Some("CHLD" | "CONT" | "URG" | "WINCH" | "EXIT"));
+        if self.deliver(signal) == Delivered::Fatal && !harmless {
+            let mut state = self.0.borrow_mut();
+            state.fatal = Some(signal);
+            state.waiting.drain(..).for_each(Waker::wake);
+        }
+    }
+
+    /// Waits for a signal that ends the process.
+    pub async fn killed(&self) -> i32 {
+        poll_fn(|cx| {
+            let mut state = self.0.borrow_mut();
+            if let Some(signal) = state.fatal {
+                return Poll::Ready(signal);
+            }
+            state.wait(cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
     /// The oldest signal that was caught and not taken yet.
     pub fn take(&self) -> Option<i32> {
         self.0.borrow_mut().pending.pop_front()
@@ -157,9 +190,7 @@ impl Inbox {
             if !state.pending.is_empty() {
                 return Poll::Ready(());
             }
-            if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                state.waiting.push(cx.waker().clone());
-            }
+            state.wait(cx.waker());
             Poll::Pending
         })
         .await
@@ -168,6 +199,38 @@ impl Inbox {
 
 thread_local! {
     static ROOT: Rc<Inbox> = Rc::default();
+    /// Number of the next process. The component's own process is 1.
+    static NEXT: Cell<u32> = const { Cell::new(2) };
+    /// Shells other than the first, by their numbers.
+    static SHELLS: RefCell<BTreeMap<u32, Weak<Inbox>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// The number that the next process gets.
+pub fn next_pid() -> u32 {
+    NEXT.with(Cell::get)
+}
+
+/// A number for a new process.
+pub fn new_pid() -> u32 {
+    NEXT.with(|next| next.replace(next.get().wrapping_add(1).max(2)))
+}
+
+/// The number of a shell; from now on it is found by it.
+pub fn register(inbox: &Rc<Inbox>) -> u32 {
+    if Rc::ptr_eq(inbox, &root()) {
+        return 1;
+    }
+    let pid = new_pid();
+    SHELLS.with_borrow_mut(|shells| {
+        shells.retain(|_, inbox| inbox.strong_count() > 0);
+        shells.insert(pid, Rc::downgrade(inbox));
+    });
+    pid
+}
+
+/// The signals of a shell.
+pub fn shell(pid: u32) -> Option<Rc<Inbox>> {
+    SHELLS.with_borrow(|shells| shells.get(&pid).and_then(Weak::upgrade))
 }
 
 /// The inbox of the component's own process: what the container is sent arrives here.

@@ -5,6 +5,22 @@ use std::time::Duration;
 use super::printf::unescape;
 use crate::context::{Context, Error, Result};
 
+/// `busybox [--list | APPLET [ARG]…]`
+pub async fn busybox(cx: &mut Context) -> Result {
+    match cx.args.get(1).map(String::as_str) {
+        None | Some("--list" | "--help") => {
+            let names: String = super::names().map(|name| format!("{name}\n")).collect();
+            cx.stdout.write(names).await?;
+            Ok(0)
+        }
+        Some(name) if super::find(name).is_none() => {
+            cx.stderr.write_all(format!("{name}: applet not found\n").as_bytes()).await?;
+            Ok(127)
+        }
+        Some(_) => Ok(cx.child(cx.args[1..].iter().cloned()).run().await),
+    }
+}
+
 pub async fn yes(_: &mut Context) -> Result {
     Ok(0)
 }

@@ -35,6 +35,9 @@ pub async fn cat(cx: &mut Context) -> Result {
                 shown.extend(format!("{number:6}\t").bytes());
             }
             marks.show(&line, &mut shown);
+            if line.last() != Some(&b'\n') && any("nb") {
+                shown.push(b'\n');
+            }
             cx.stdout.write(shown).await?;
         }
     }

@@ -17,9 +17,9 @@ pub async fn env(cx: &mut Context) -> Result {
         operands.next();
     }
     if operands.peek().is_some() {
-        let mut child = cx.child(operands);
-        child.env = env;
-        return Ok(child.run().await);
+        let mut changed = cx.clone();
+        changed.env = env;
+        return Ok(changed.execute(operands).await);
     }
     let end = if options.has('0') { '\0' } else { '\n' };
     for (name, value) in &env {

@@ -43,6 +43,7 @@
 //!   [`crate::io::pipe`] connects two of them.
 //! - **State** is in the applet's own variables. Never in statics: other stages and shells run between two awaits.
 
+mod archive;
 mod basics;
 mod cat;
 mod env;
@@ -85,6 +86,7 @@ const TABLE: &[Entry] = table! {
     "awk" text::awk::awk, "[-F SEP] [-v VAR=VAL] [-f FILE | PROGRAM] [FILE]...", "Process lines by patterns and actions";
     "base64" text::base64::base64, "[-d] [-w COL] [FILE]", "Encode or decode base 64";
     "basename" files::names::basename, "FILE [SUFFIX] | -a FILE... | -s SUFFIX FILE...", "Print the last part of a path";
+    "busybox" basics::busybox, "[--list | APPLET [ARG]...]", "Run a command by its name";
     "cat" cat::cat, "[-nbvteA] [FILE]...", "Print files";
     "chgrp" files::make::chmod, "[-R] GROUP FILE...", "Change groups (of which there is one)";
     "chmod" files::make::chmod, "[-R] MODE FILE...", "Change permissions (of which WASI has none)";
@@ -112,6 +114,8 @@ const TABLE: &[Entry] = table! {
     "free" system::processes::free, "[-bkmgh]", "Print memory";
     "grep" text::grep::grep, "[-EFivnclLoqsHhwxr] [-m N] [-A|B|C N] {PATTERN | -e PATTERN | -f FILE} [FILE]...", "Search lines for a pattern";
     "groups" system::identity::groups, "", "Print the user's groups";
+    "gunzip" archive::gzip::gzip, "[-cfkt] [FILE]...", "Decompress files";
+    "gzip" archive::gzip::gzip, "[-cfkdt123456789] [FILE]...", "Compress files";
     "hd" text::dump::hexdump, "[-n LEN] [-s SKIP] [FILE]...", "hexdump -C";
     "head" text::ends::head, "[-n LINES | -c BYTES] [-qv] [FILE]...", "Print the beginning of files";
     "hexdump" text::dump::hexdump, "[-bcdoxCv] [-n LEN] [-s SKIP] [FILE]...", "Print bytes";
@@ -161,6 +165,7 @@ const TABLE: &[Entry] = table! {
     "sync" files::make::sync, "", "Write what is not written yet (nothing)";
     "tac" text::lines::tac, "[FILE]...", "Print lines, the last one first";
     "tail" text::ends::tail, "[-n LINES | -c BYTES] [-fF] [-s SECONDS] [-qv] [FILE]...", "Print the end of files";
+    "tar" archive::tar::tar, "c|x|t [-zvkOmh] [-f FILE] [-C DIR] [-T FILE] [-X FILE] [--exclude PATTERN] [FILE]...", "Make, unpack or list archives";
     "tee" text::lines::tee, "[-ai] [FILE]...", "Copy standard input to files and standard output";
     "test" test::test, "EXPRESSION", "Check file types, compare values";
     "time" system::processes::time, "[-p] PROG ARGS", "Run a program and tell how long it took";
@@ -184,10 +189,11 @@ const TABLE: &[Entry] = table! {
     "xargs" text::xargs::xargs, "[-0rt] [-n N] [-L N] [-I TEXT] [-P N] [PROG ARGS]", "Run a program with arguments from standard input";
     "xxd" text::dump::xxd, "[-pr] [-c N] [-g N] [-l LEN] [-s SKIP] [FILE]", "Print bytes";
     "yes" text::lines::yes, "[ARG]...", "Print a line for ever";
+    "zcat" archive::gzip::gzip, "[FILE]...", "Decompress to standard output";
 };
 
 /// Those to which `--help` is an argument like any other.
-const WITHOUT_HELP: &[&str] = &["[", "echo", "false", "printf", "test", "true", "sh", "ash"];
+const WITHOUT_HELP: &[&str] = &["[", "busybox", "echo", "false", "printf", "test", "true", "sh", "ash"];
 
 /// What `--help` prints.
 pub fn help(name: &str) -> Option<String> {

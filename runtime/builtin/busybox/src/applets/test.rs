@@ -29,8 +29,8 @@ fn evaluate(cx: &Context, words: &[&str]) -> Result<bool> {
         [] => return Ok(false),
         [word] => return Ok(!word.is_empty()),
         ["!", word] => return Ok(word.is_empty()),
-        [operator, operand] if unary(operator) => return about(cx, operator, operand),
-        [left, operator, right] if binary(operator) => return compare(cx, left, operator, right),
+        [operator, operand] if is_unary(operator) => return about(cx, operator, operand),
+        [left, operator, right] if is_binary(operator) => return compare(cx, left, operator, right),
         ["!", rest @ ..] if rest.len() <= 3 => return evaluate(cx, rest).map(|holds| !holds),
         ["(", inner @ .., ")"] if inner.len() <= 2 => return evaluate(cx, inner),
         _ => {}
@@ -88,7 +88,7 @@ impl<'a> Parser<'a> {
     fn primary(&mut self) -> Result<bool> {
         let word = self.peek(0).ok_or_else(|| Error::new("argument expected").with_code(2))?;
         if let (Some(operator), Some(right)) = (self.peek(1), self.peek(2))
-            && binary(operator)
+            && is_binary(operator)
         {
             self.at += 3;
             return compare(self.cx, word, operator, right);
@@ -102,7 +102,7 @@ impl<'a> Parser<'a> {
             self.at += 1;
             return Ok(holds);
         }
-        if unary(word)
+        if is_unary(word)
             && let Some(operand) = self.peek(1)
         {
             self.at += 2;
@@ -113,15 +113,18 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn unary(operator: &str) -> bool {
+/// Whether an operator asks something about one operand.
+pub fn is_unary(operator: &str) -> bool {
     matches!(operator.as_bytes(), [b'-', letter] if b"bcdefgGhkLnOprsStuwxz".contains(letter))
 }
 
-fn binary(operator: &str) -> bool {
+/// Whether an operator compares two operands.
+pub fn is_binary(operator: &str) -> bool {
     matches!(operator, "=" | "==" | "!=" | "<" | ">" | "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge" | "-nt" | "-ot" | "-ef")
 }
 
-fn about(cx: &Context, operator: &str, operand: &str) -> Result<bool> {
+/// What a unary operator says.
+pub fn about(cx: &Context, operator: &str, operand: &str) -> Result<bool> {
     let file = || file(cx, operand);
     let is = |test: fn(&Metadata) -> bool| file().is_some_and(|metadata| test(&metadata));
     Ok(match operator {
@@ -148,7 +151,8 @@ fn device(path: &str) -> bool {
     matches!(path, "/dev/null" | "/dev/zero" | "/dev/random" | "/dev/urandom" | "/dev/stdin" | "/dev/stdout" | "/dev/stderr")
 }
 
-fn compare(cx: &Context, left: &str, operator: &str, right: &str) -> Result<bool> {
+/// What a binary operator says.
+pub fn compare(cx: &Context, left: &str, operator: &str, right: &str) -> Result<bool> {
     let modified = |path: &str| -> Option<SystemTime> { file(cx, path)?.modified().ok() };
     let numbers = || -> Result<Ordering> { Ok(number(left)?.cmp(&number(right)?)) };
     Ok(match operator {

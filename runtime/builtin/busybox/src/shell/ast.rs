@@ -67,6 +67,20 @@ pub enum Kind {
         name: String,
         body: Rc<Command>,
     },
+    /// `[[ … ]]`
+    Test(Condition),
+}
+
+/// What stands between `[[` and `]]`.
+#[derive(Debug)]
+pub enum Condition {
+    Not(Box<Condition>),
+    And(Box<Condition>, Box<Condition>),
+    Or(Box<Condition>, Box<Condition>),
+    /// Whether a word is not empty.
+    Word(Word),
+    Unary(String, Word),
+    Binary(Word, String, Word),
 }
 
 /// `pattern | pattern) list ;;`

@@ -146,7 +146,7 @@ impl Shell {
         let quiet = u32::from(tested || pipeline.negated);
         self.tested += quiet;
         let (flow, counts) = match pipeline.stages.as_slice() {
-            [command] => (self.command(command).await, matches!(command.kind, Kind::Simple { .. } | Kind::Subshell(_))),
+            [command] => (self.command(command).await, matches!(command.kind, Kind::Simple { .. } | Kind::Subshell(_) | Kind::Test(_))),
             stages => (self.stages(stages).await, true),
         };
         self.tested -= quiet;
@@ -280,6 +280,13 @@ impl Shell {
                 }
                 Flow::Next
             }
+            Kind::Test(condition) => match self.holds(condition).await {
+                Ok(holds) => {
+                    self.status = i32::from(!holds);
+                    Flow::Next
+                }
+                Err(fault) => self.failed(None, fault).await,
+            },
             Kind::Function { name, body } => {
                 Rc::make_mut(&mut self.functions).insert(name.clone(), body.clone());
                 self.status = 0;

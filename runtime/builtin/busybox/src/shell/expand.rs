@@ -181,7 +181,7 @@ impl Shell {
             "#" => self.args.len().to_string(),
             "?" => self.status.to_string(),
             "-" => self.options.letters(),
-            "$" => "1".into(),
+            "$" => self.pid.to_string(),
             "!" => self.last_job?.to_string(),
             "0" => self.name.clone(),
             "LINENO" => self.line.to_string(),

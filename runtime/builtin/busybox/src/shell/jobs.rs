@@ -22,20 +22,10 @@ struct State {
     waiting: RefCell<Vec<Waker>>,
 }
 
-thread_local! {
-    // Process numbers of this component. The component's own process is 1.
-    static NEXT: Cell<u32> = const { Cell::new(2) };
-}
-
-/// The number that the next process gets.
-pub fn next_pid() -> u32 {
-    NEXT.with(Cell::get)
-}
-
 impl Job {
     /// Starts a job.
     pub fn start(signals: Rc<Inbox>, work: impl Future<Output = i32> + 'static) -> Job {
-        let pid = NEXT.with(|next| next.replace(next.get().wrapping_add(1).max(2)));
+        let pid = signals::new_pid();
         let job = Job(Rc::new(State { pid, signals, status: Cell::new(None), killed: Cell::new(None), task: RefCell::default(), waiting: RefCell::default() }));
         let weak = Rc::downgrade(&job.0);
         let task = crate::rt::spawn(async move {

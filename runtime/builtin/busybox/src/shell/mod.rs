@@ -5,6 +5,7 @@
 mod arith;
 mod ast;
 mod builtins;
+mod condition;
 mod exec;
 mod expand;
 mod fields;
@@ -98,8 +99,6 @@ pub async fn run_file(cx: Context, command: &str) -> i32 {
         }
     }
 }
-
-pub use jobs::next_pid;
 
 /// Whether a name matches a pattern of the shell.
 pub fn matches(pattern: &str, name: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::ast::{AndOr, Arm, Command, Item, Kind, List, Part, Pipeline, Redirect, To, Word, literal};
+use super::ast::{AndOr, Arm, Command, Condition, Item, Kind, List, Part, Pipeline, Redirect, To, Word, literal};
 use super::lex::{DEEPEST, Lexer, Token};
 
 /// Why a text is no script.
@@ -242,7 +242,7 @@ impl<'a> Parser<'a> {
             return Ok(Some(Kind::Subshell(Rc::new(list))));
         }
         let Some(word) = self.reserved()?.map(str::to_string) else { return Ok(None) };
-        if !matches!(word.as_str(), "{" | "if" | "for" | "while" | "until" | "case" | "function") {
+        if !matches!(word.as_str(), "{" | "if" | "for" | "while" | "until" | "case" | "function" | "[[") {
             return Ok(None);
         }
         self.ahead = None;
@@ -259,6 +259,11 @@ impl<'a> Parser<'a> {
                 Kind::While { until: word == "until", condition, body: self.block()? }
             }
             "case" => self.selection()?,
+            "[[" => {
+                let condition = self.alternatives()?;
+                self.expect_reserved("]]")?;
+                Kind::Test(condition)
+            }
             _ => {
                 let name = self.name()?;
                 if self.take("(")? {
@@ -267,6 +272,59 @@ impl<'a> Parser<'a> {
                 self.function(name)?
             }
         }))
+    }
+
+    /// `a || b` within `[[ ]]`.
+    fn alternatives(&mut self) -> Result<Condition> {
+        let mut left = self.conjunction()?;
+        while self.take("||")? {
+            left = Condition::Or(Box::new(left), Box::new(self.conjunction()?));
+        }
+        Ok(left)
+    }
+
+    fn conjunction(&mut self) -> Result<Condition> {
+        let mut left = self.test()?;
+        while self.take("&&")? {
+            left = Condition::And(Box::new(left), Box::new(self.test()?));
+        }
+        Ok(left)
+    }
+
+    fn test(&mut self) -> Result<Condition> {
+        self.lexer.depth += 1;
+        if self.lexer.depth > DEEPEST {
+            return Err(self.lexer.error("syntax error: too deeply nested"));
+        }
+        self.newlines()?;
+        let condition = if self.take("(")? {
+            let inner = self.alternatives()?;
+            self.expect(")")?;
+            inner
+        } else if self.take_reserved("!")? {
+            Condition::Not(Box::new(self.test()?))
+        } else {
+            let first = self.word()?;
+            let operator = match self.peek()? {
+                Token::Operator(operator @ ("<" | ">")) => Some(operator.to_string()),
+                Token::Word(word) => literal(word).filter(|text| *text != "]]").map(str::to_string),
+                _ => None,
+            };
+            match (operator, literal(&first)) {
+                (Some(operator), _) if crate::applets::test::is_binary(&operator) || operator == "=~" => {
+                    self.ahead = None;
+                    Condition::Binary(first, operator, self.word()?)
+                }
+                (_, Some(unary)) if crate::applets::test::is_unary(unary) && matches!(self.peek()?, Token::Word(word) if literal(word) != Some("]]")) => {
+                    let unary = unary.to_string();
+                    Condition::Unary(unary, self.word()?)
+                }
+                _ => Condition::Word(first),
+            }
+        };
+        self.newlines()?;
+        self.lexer.depth -= 1;
+        Ok(condition)
     }
 
     fn conditional(&mut self) -> Result<Kind> {

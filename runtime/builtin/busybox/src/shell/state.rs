@@ -51,6 +51,8 @@ pub struct Shell {
     pub umask: u32,
     /// Where `getopts` is inside of an argument.
     pub getopts: usize,
+    /// `$$`
+    pub pid: u32,
 }
 
 #[derive(Clone, Default, Debug)]
@@ -177,6 +179,7 @@ impl Shell {
         }
         let exported = variables.get("PWD").is_some_and(|pwd| pwd.exported);
         variables.insert("PWD".into(), Variable { value: Some(cx.cwd.clone()), exported, readonly: false });
+        let pid = signals::register(&cx.signals);
         Shell {
             name: cx.args.first().cloned().unwrap_or_else(|| "sh".into()),
             cx,
@@ -200,6 +203,7 @@ impl Shell {
             steps: 0,
             umask: 0o022,
             getopts: 0,
+            pid,
         }
     }
 

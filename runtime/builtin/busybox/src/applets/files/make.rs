@@ -91,7 +91,8 @@ pub async fn ln(cx: &mut Context) -> Result {
         }
         let made = if options.has('s') { disk::symlink(target, &path) } else { fs::hard_link(cx.path(target), &path) };
         if let Err(error) = made {
-            cx.warn(format!("{link}: {}", reason(&error))).await;
+            let about = if error.kind() == ErrorKind::NotFound && !options.has('s') && disk::stat(&cx.path(target), false).is_err() { target } else { &link };
+            cx.warn(format!("{about}: {}", reason(&error))).await;
             code = 1;
         } else if options.has('v') {
             cx.stdout.write(format!("'{link}' -> '{target}'\n")).await?;

@@ -17,7 +17,7 @@ fn list(cx: &Context) -> Vec<(u32, String)> {
     let mut all = vec![(1, first.clone())];
     let own = cx.args.join(" ");
     if own != first {
-        all.push((crate::shell::next_pid(), own));
+        all.push((signals::next_pid(), own));
     }
     all
 }
@@ -174,6 +174,9 @@ pub async fn timeout(cx: &mut Context) -> Result {
         return Err(Error::usage("usage: timeout [-s SIG] [-k KILL_SECS] SECS PROG ARGS"));
     }
     let limit = duration(limit).ok_or_else(|| Error::new(format!("invalid number '{limit}'")))?;
+    if crate::applets::find(&command[0]).is_none() && crate::shell::locate(cx, &command[0]).is_err() {
+        return Ok(cx.execute(command.iter().cloned()).await);
+    }
     let child = cx.child(command.iter().cloned());
     let inbox = child.signals.clone();
     let mut running = child.run();
@@ -195,7 +198,7 @@ pub async fn timeout(cx: &mut Context) -> Result {
 pub async fn time(cx: &mut Context) -> Result {
     let options = cx.options("+pvo:f:a", &[])?;
     let begin = monotonic_clock::now();
-    let code = cx.child(options.operands.iter().cloned()).run().await;
+    let code = cx.execute(options.operands.iter().cloned()).await;
     let seconds = (monotonic_clock::now() - begin) as f64 / 1e9;
     let text = if options.has('p') {
         format!("real {seconds:.2}\nuser 0.00\nsys 0.00\n")
@@ -218,11 +221,10 @@ pub async fn just_run(cx: &mut Context) -> Result {
             Err(Error::usage(format!("usage: {} PROG ARGS", cx.name())))
         };
     }
-    let child = cx.child(options.operands.iter().cloned());
     if cx.name() == "nohup" {
-        child.signals.ignore(signals::HUP);
+        cx.signals.ignore(signals::HUP);
     }
-    Ok(child.run().await)
+    Ok(cx.execute(options.operands.iter().cloned()).await)
 }
 
 /// `usleep MICROSECONDS`

@@ -52,7 +52,7 @@ pub async fn cmp(cx: &mut Context) -> Result {
                     cx.stdout.write(format!("{first} {second} differ: char {place}, line {line}\n")).await?;
                     return Ok(1);
                 }
-                cx.stdout.write(format!("{place:4} {:3o} {:3o}\n", a[index], b[index])).await?;
+                cx.stdout.write(format!("{place} {:3o} {:3o}\n", a[index], b[index])).await?;
             }
             line += u64::from(a[index] == b'\n');
         }

@@ -120,8 +120,6 @@ async fn run(cx: &mut Context) -> Result {
             if recursive {
                 let inside = entries(cx, &operand, named && operand == ".");
                 inside.into_iter().rev().for_each(|path| pending.push_front((path, false)));
-            } else if !quiet {
-                cx.warn(format!("{operand}: Is a directory")).await;
             }
             continue;
         }

@@ -146,7 +146,7 @@ pub async fn sort(cx: &mut Context) -> Result {
             let ordering = sorter.compare(&pair[0], &pair[1]);
             if ordering.is_gt() || sorter.unique && ordering.is_eq() {
                 if options.has('c') {
-                    cx.warn(format!("{}:{}: disorder: {}", options.or_stdin()[0], index + 2, String::from_utf8_lossy(&pair[1]))).await;
+                    cx.stdout.write(format!("Check line {}\n", index + 1)).await?;
                 }
                 return Ok(1);
             }

@@ -76,6 +76,14 @@ pub async fn kill(shell: &mut Shell, args: &[String]) -> Done {
         }
         match find(shell, name) {
             Some(job) if job.signal(signal) => {}
+            None if name.parse().ok().and_then(signals::shell).is_some_and(|inbox| {
+                inbox.send(signal);
+                true
+            }) =>
+            {
+                // It may have been us.
+                rt::pause().await;
+            }
             _ => {
                 let why = if name.trim_start_matches('%').parse::<u32>().is_ok() {
                     format!("can't kill pid {name}: No such process")

@@ -45,7 +45,7 @@ impl Machine {
             "compl" => f64::from(!(number(0) as u32)),
             "index" => {
                 let (whole, part) = (text(0), text(1));
-                whole.find(&*part).map_or(0.0, |at| whole[..at].chars().count() as f64 + 1.0)
+                Some(&*part).filter(|part| !part.is_empty()).and_then(|part| whole.find(part)).map_or(0.0, |at| whole[..at].chars().count() as f64 + 1.0)
             }
             "mktime" => {
                 let whole = text(0);

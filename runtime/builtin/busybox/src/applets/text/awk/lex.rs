@@ -108,13 +108,6 @@ impl Lexer {
 
     fn number(&mut self) -> Token {
         let rest: String = self.text[self.at..].iter().take(400).collect();
-        if let Some(hex) = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X")) {
-            let digits = hex.chars().take_while(char::is_ascii_hexdigit).count();
-            if digits > 0 {
-                self.at += 2 + digits;
-                return Token::Number(u64::from_str_radix(&hex[..digits.min(16)], 16).map_or(0.0, |value| value as f64));
-            }
-        }
         let (value, length) = super::value::leading_number(&rest);
         self.at += length.max(1);
         Token::Number(value)

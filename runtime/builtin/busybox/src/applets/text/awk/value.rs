@@ -91,6 +91,13 @@ pub fn leading_number(text: &str) -> (f64, usize) {
             return (if bytes[0] == b'-' { -value } else { value }, at + 3);
         }
     }
+    if matches!(bytes.get(at..at + 2), Some(b"0x" | b"0X")) {
+        let length = bytes[at + 2..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        if length > 0 {
+            let value = bytes[at + 2..at + 2 + length].iter().fold(0.0, |value, digit| value * 16.0 + f64::from(char::from(*digit).to_digit(16).unwrap_or(0)));
+            return (if bytes[0] == b'-' { -value } else { value }, at + 2 + length);
+        }
+    }
     let whole = digits(at);
     at += whole;
     let mut any = whole > 0;
@@ -157,21 +164,10 @@ impl Array {
         self.elements.len()
     }
 
-    /// Keys, in the order in which busybox walks its hash table, so that scripts that lean on it find it here.
+    /// Keys, in the order in which they came.
     pub fn keys(&self) -> Vec<Rc<str>> {
-        let mut size = 61;
-        for larger in [251, 1021, 4093, 16381, 65521] {
-            if self.elements.len() > size * 10 {
-                size = larger;
-            }
-        }
-        let mut keys: Vec<(usize, std::cmp::Reverse<u64>, Rc<str>)> =
-            self.elements.iter().map(|(key, (order, _))| (hash(key) as usize % size, std::cmp::Reverse(*order), key.clone())).collect();
-        keys.sort();
-        keys.into_iter().map(|(_, _, key)| key).collect()
+        let mut keys: Vec<(u64, Rc<str>)> = self.elements.iter().map(|(key, (order, _))| (*order, key.clone())).collect();
+        keys.sort_unstable_by_key(|(order, _)| *order);
+        keys.into_iter().map(|(_, key)| key).collect()
     }
-}
-
-fn hash(key: &str) -> u32 {
-    key.bytes().fold(0u32, |sum, byte| u32::from(byte).wrapping_add(sum << 6).wrapping_add(sum >> 26))
 }

@@ -276,7 +276,7 @@ impl Parser {
             '/' | '\\' => {
                 self.at += 1;
                 let delimiter = if character == '\\' { self.next().ok_or("unterminated address")? } else { '/' };
-                let pattern = self.delimited(delimiter, true).ok_or("unterminated address regex")?;
+                let pattern = self.delimited(delimiter, true).ok_or_else(|| format!("unmatched '{delimiter}'"))?;
                 let mut ignore_case = false;
                 while let Some(flag @ ('I' | 'M')) = self.peek() {
                     ignore_case |= flag == 'I';
@@ -354,8 +354,9 @@ impl Parser {
 
     fn substitution(&mut self) -> Result<Substitution> {
         let delimiter = self.next().filter(|delimiter| !matches!(delimiter, '\n' | '\\')).ok_or("bad format in substitution expression")?;
-        let pattern = self.delimited(delimiter, true).ok_or("unterminated 's' command")?;
-        let replacement = self.delimited(delimiter, false).ok_or("unterminated 's' command")?;
+        let unmatched = || format!("unmatched '{delimiter}'");
+        let pattern = self.delimited(delimiter, true).ok_or_else(unmatched)?;
+        let replacement = self.delimited(delimiter, false).ok_or_else(unmatched)?;
         let mut substitution = Substitution { regex: None, replacement: pieces(&replacement), global: false, nth: 1, print: false, write: None };
         let mut ignore_case = false;
         loop {
@@ -394,7 +395,7 @@ impl Parser {
         let delimiter = self.next().ok_or("unterminated 'y' command")?;
         let mut sets = Vec::new();
         for _ in 0..2 {
-            let text = self.delimited(delimiter, false).ok_or("unterminated 'y' command")?;
+            let text = self.delimited(delimiter, false).ok_or_else(|| format!("unmatched '{delimiter}'"))?;
             let mut characters = Vec::new();
             let mut rest = text.chars();
             while let Some(character) = rest.next() {
@@ -434,10 +435,9 @@ impl Parser {
             if self.peek() == Some('\n') {
                 self.at += 1;
             } else {
+                // The blanks are the text's.
                 self.at = before;
-                self.skip(|character| character == ' ' || character == '\t');
             }
-            // Behind it, another backslash keeps the blanks that follow.
         }
         if self.peek().is_none() {
             return Err("expected \\ after 'a', 'c' or 'i'".into());

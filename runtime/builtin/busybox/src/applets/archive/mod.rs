@@ -1,0 +1,4 @@
+//! Archives and compressed files.
+
+pub mod gzip;
+pub mod tar;

@@ -1,0 +1,12 @@
+awk 'BEGIN{print 1/3, 100000*100000, 1e6, 0.1+0.2, 7%3, -7%3, int(3.9), int(-3.9)}'
+awk 'BEGIN{print 1==1.0, "1"==1, "a"<"b", 10<9, "10"<"9"}'
+echo '10 9' | awk '{print ($1<$2), ($1""<$2"")}'
+awk 'BEGIN{printf "%d %i %o %x %X %e %g %G %%\n", 42.9, 42, 8, 255, 255, 1234.5, 0.00001, 1e10}'
+awk 'BEGIN{x; print x+0, x "", length(x)}'
+awk 'BEGIN{print 3 + "4abc", "3x" * 2, +"0x1A"}'
+awk 'BEGIN{print 1e300*1e300, -1e300*1e300}'
+awk 'BEGIN{OFMT="%.2f"; x=3.14159; print x; CONVFMT="%.3f"; y = x ""; print y}'
+awk 'BEGIN{print !0, !1, !"", 1 - -1}'
+awk 'BEGIN{i=5; print i++ + ++i, i--, i}'
+awk 'BEGIN{print 10 % 3 * 2, 1 + 2 " " 3 + 4}'
+awk 'BEGIN { print length() }' </dev/null

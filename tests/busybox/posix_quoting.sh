@@ -1,0 +1,5 @@
+echo "\$ \` \" \\ \a"
+echo 'a"b' "a'b" a\'b
+echo "a   b" a   b
+echo "$(echo "nested "quotes"")"
+IFS=; x='a b'; for i in $x; do echo "[$i]"; done
