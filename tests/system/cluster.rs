@@ -120,21 +120,27 @@ impl Cluster {
 
     /// Runs a stock kubectl with this standard input; its output (both streams) and exit code. None where there is no kubectl.
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> Option<(String, i32)> {
+        self.kubectl_with(&[], arguments, input)
+    }
+
+    /// The same with more in its environment.
+    pub fn kubectl_with(&self, environment: &[(&str, &str)], arguments: &[&str], input: &str) -> Option<(String, i32)> {
         use std::io::Write;
-        let mut child = Command::new("kubectl")
-            .env("KUBECONFIG", &self.kubeconfig)
-            // Discovery is cached by host and port; ports are used again.
-            .env("KUBECACHEDIR", self.kubeconfig.with_file_name("kubectl-cache"))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .ok()?;
+        let mut command = self.kubectl_command(environment);
+        let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
         child.stdin.take()?.write_all(input.as_bytes()).ok()?;
         let output = child.wait_with_output().ok()?;
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         Some((text, output.status.code().unwrap_or(-1)))
+    }
+
+    /// A stock kubectl of this cluster, still without arguments.
+    pub fn kubectl_command(&self, environment: &[(&str, &str)]) -> Command {
+        let mut command = Command::new("kubectl");
+        // Discovery is cached by host and port; ports are used again.
+        command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", self.kubeconfig.with_file_name("kubectl-cache"));
+        command.envs(environment.iter().copied());
+        command
     }
 
     /// A new namespace with this beginning of a name; it has its default ServiceAccount when this returns.

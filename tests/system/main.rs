@@ -16,6 +16,7 @@ mod http;
 mod network;
 mod program;
 mod registry;
+mod streams;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     trials.extend(control_plane::trials(&shared));
     trials.extend(deploy::trials(&shared));
     trials.extend(network::trials(&shared));
+    trials.extend(streams::trials(&shared));
     trials.extend(bad_images::trials(&shared));
     let conclusion = libtest_mimic::run(&arguments, trials);
     shared.stop();
