@@ -2,6 +2,7 @@
 
 pub(crate) mod impersonation;
 pub(crate) mod tokens;
+pub(crate) mod websocket;
 
 use std::sync::Arc;
 
@@ -18,9 +19,12 @@ pub(crate) fn authenticate(parts: &Parts, tokens: &Tokens, cache: &WatchCache) -
     if let Some(identity) = parts.extensions.get::<Arc<Identity>>() {
         return Ok(identity.clone());
     }
-    let Some(header) = parts.headers.get(AUTHORIZATION) else { return Ok(Arc::new(Identity::anonymous())) };
-    let token = header.to_str().ok().and_then(bearer).ok_or_else(ApiError::unauthorized)?;
-    match tokens.verify(token, &[], cache) {
+    let token = match parts.headers.get(AUTHORIZATION) {
+        Some(header) => Some(header.to_str().ok().and_then(bearer).ok_or_else(ApiError::unauthorized)?.to_owned()),
+        None => websocket::token(&parts.headers)?,
+    };
+    let Some(token) = token else { return Ok(Arc::new(Identity::anonymous())) };
+    match tokens.verify(&token, &[], cache) {
         Ok((identity, _)) => Ok(identity),
         Err(error) => {
             tracing::debug!(%error, "unable to authenticate the request");

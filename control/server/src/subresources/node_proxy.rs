@@ -155,6 +155,7 @@ pub(super) fn passed_on(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
             passed.append(name.clone(), value.clone());
         }
     }
+    crate::authn::websocket::strip(&mut passed);
     passed
 }
 
