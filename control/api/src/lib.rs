@@ -16,6 +16,7 @@ pub mod openapi;
 pub mod patch;
 pub mod placement;
 pub mod quantity;
+pub mod quota;
 pub mod registry;
 pub mod selector;
 pub mod status;

@@ -38,7 +38,7 @@ struct State {
 }
 
 /// (group/version, plural, kind, namespaced)
-const KINDS: [(&str, &str, &str, bool); 22] = [
+const KINDS: [(&str, &str, &str, bool); 23] = [
     ("v1", "configmaps", "ConfigMap", true),
     ("v1", "endpoints", "Endpoints", true),
     ("v1", "events", "Event", true),
@@ -47,6 +47,7 @@ const KINDS: [(&str, &str, &str, bool); 22] = [
     ("v1", "persistentvolumeclaims", "PersistentVolumeClaim", true),
     ("v1", "pods", "Pod", true),
     ("v1", "replicationcontrollers", "ReplicationController", true),
+    ("v1", "resourcequotas", "ResourceQuota", true),
     ("v1", "secrets", "Secret", true),
     ("v1", "serviceaccounts", "ServiceAccount", true),
     ("v1", "services", "Service", true),

@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, Repl
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, Container, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, Service, ServiceAccount,
+    Affinity, ConfigMap, Container, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -33,6 +33,7 @@ impl Typed for PersistentVolumeClaim {}
 impl Typed for PodDisruptionBudget {}
 impl Typed for ReplicaSet {}
 impl Typed for ReplicationController {}
+impl Typed for ResourceQuota {}
 impl Typed for Service {}
 impl Typed for StatefulSet {}
 
@@ -85,6 +86,7 @@ impl Typed for Pod {
                 *container = Container {
                     name: std::mem::take(&mut container.name),
                     ports: container.ports.take(),
+                    resources: container.resources.take(),
                     restart_policy: container.restart_policy.take(),
                     ..Container::default()
                 };

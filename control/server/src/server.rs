@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     /// Requests of the network that may be worked on at the same time, long-running ones aside.
     pub(crate) in_flight: Semaphore,
+    /// Held while a quota is written, so that creates that run together do not undo each other's entries again and again.
+    pub(crate) quotas: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
@@ -101,6 +103,7 @@ impl ApiServer {
             usage: Usage::default(),
             stopping: CancellationToken::new(),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            quotas: tokio::sync::Mutex::default(),
             catalog,
             config,
         };

@@ -22,6 +22,7 @@ pub mod node_lifecycle;
 pub mod pod_gc;
 pub mod replica_set;
 pub mod replication_controller;
+pub mod resource_quota;
 pub mod root_ca;
 pub mod service_account;
 pub mod stateful_set;
@@ -72,6 +73,7 @@ pub fn all() -> Vec<Arc<dyn Controller>> {
         Arc::new(cron_job::CronJobs),
         Arc::new(disruption::Disruption),
         Arc::new(disruption::StaleDisruption),
+        Arc::new(resource_quota::ResourceQuotas::default()),
         Arc::new(ttl_after_finished::TtlAfterFinished),
         Arc::new(endpoint_slice::EndpointSlices),
         Arc::new(endpoints::EndpointsController),

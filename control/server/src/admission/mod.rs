@@ -1,6 +1,7 @@
 //! What the server adds to objects and refuses beyond their own validation: one file for each step, in order.
 //!
-//! The steps are Kubernetes' admission plugins of the same names. All of them decide from the watch cache, without I/O; one waits for it a moment.
+//! The steps are Kubernetes' admission plugins of the same names. They decide from the watch cache; one waits for it a moment, and one
+//! writes what a quota is used for.
 
 mod certificates;
 mod default_ingress_class;
@@ -11,6 +12,7 @@ mod node_restriction;
 mod pod_security;
 mod priority;
 mod rbac;
+mod resource_quota;
 mod service_account;
 mod taint_nodes;
 
@@ -75,5 +77,6 @@ pub(crate) async fn validate(admission: &Admission<'_>, object: Option<&dyn DynO
     certificates::validate(admission, object, old)?;
     pod_security::validate(admission, object)?;
     limit_ranger::validate(admission, object)?;
-    Ok(())
+    // The last, since it enters what it lets pass.
+    resource_quota::validate(admission, object, old).await
 }

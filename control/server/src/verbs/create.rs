@@ -110,7 +110,8 @@ pub(crate) async fn create_object(ask: &Ask<'_>, mut object: Box<dyn DynObject>,
     if !errors.is_empty() {
         return Err(ApiError::invalid(info.group, info.kind, object.meta().name.as_deref().unwrap_or_default(), errors));
     }
-    admission::validate(&admission, Some(&*object), None).await?;
+    let named = Admission::of(ask, Operation::Create, object.meta().name.as_deref().unwrap_or_default());
+    admission::validate(&named, Some(&*object), None).await?;
     for attempt in 1.. {
         let name = object.meta().name.clone().unwrap_or_default();
         let key = served.key(ask.namespace(), &name);
