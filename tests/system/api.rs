@@ -18,7 +18,7 @@ pub fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
     ]
 }
 
-fn check(what: &str, holds: bool, shown: impl std::fmt::Display) -> Result<(), Failed> {
+pub fn check(what: &str, holds: bool, shown: impl std::fmt::Display) -> Result<(), Failed> {
     if holds { Ok(()) } else { Err(format!("{what}: {shown}").into()) }
 }
 

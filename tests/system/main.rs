@@ -11,6 +11,7 @@ mod client;
 mod cluster;
 mod control_plane;
 mod deploy;
+mod exec;
 mod guests;
 mod http;
 mod network;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     trials.extend(addons::trials(&shared));
     trials.extend(control_plane::trials(&shared));
     trials.extend(deploy::trials(&shared));
+    trials.extend(exec::trials(&shared));
     trials.extend(network::trials(&shared));
     trials.extend(streams::trials(&shared));
     trials.extend(bad_images::trials(&shared));
