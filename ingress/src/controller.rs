@@ -154,6 +154,7 @@ impl Known {
         ingress.set_routes(Routes::build(ours.iter().map(Arc::as_ref), &ingress.net.services));
         let hosts = secret_by_host(&ours);
         self.watch_secrets(hosts.values());
+        tracing::info!(ingresses = ours.len(), "Backend successfully reloaded");
         let certificates = hosts.into_iter().filter_map(|(host, key)| Some((host, self.referenced.get(&key)?.certificate.clone()?)));
         ingress.certificates.replace(certificates);
         announcer.serves(ours);

@@ -4,13 +4,13 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use kube::api::{Api, PostParams};
 use kube::{Client, Resource};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::up::coredns;
+use crate::up::{coredns, ingress};
 
 /// Until a failed attempt is repeated.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) async fn keep(client: Client, token: CancellationToken) -> Result<(), Infallible> {
     let apply = async {
         while let Err(error) = apply(&client).await {
-            tracing::warn!(%error, "the cluster's DNS could not be deployed; it will be tried again");
+            tracing::warn!(%error, "the cluster's DNS and Ingress could not be deployed; it will be tried again");
             tokio::time::sleep(AGAIN).await;
         }
     };
@@ -30,7 +30,9 @@ pub(crate) async fn keep(client: Client, token: CancellationToken) -> Result<(),
 
 async fn apply(client: &Client) -> Result<(), kube::Error> {
     create::<ServiceAccount>(client, "coredns", json!({"apiVersion": "v1", "kind": "ServiceAccount"})).await?;
-    create::<Deployment>(client, "coredns", deployment()).await
+    create::<ConfigMap>(client, "coredns", json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"Corefile": COREFILE}})).await?;
+    create::<Deployment>(client, "coredns", dns()).await?;
+    create::<Deployment>(client, ingress::NAME, controller()).await
 }
 
 /// Creates it in `kube-system`; one that is there is the user's to change.
@@ -50,8 +52,54 @@ where
     }
 }
 
+/// What coredns does, in its own language.
+const COREFILE: &str = "\
+# What the Pods of the Deployment coredns answer. It only says so: they do not read it.
+.:53 {
+    errors
+    kubernetes cluster.local in-addr.arpa {
+       pods insecure
+       fallthrough in-addr.arpa
+       ttl 30
+    }
+    prometheus :9153
+    forward . /etc/resolv.conf
+    cache 30
+}
+";
+
+/// The Ingress controller of the class `nginx`.
+fn controller() -> Value {
+    let labels = json!({"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/instance": "ingress-nginx", "app.kubernetes.io/component": "controller"});
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"labels": labels},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "serviceAccountName": "ingress-nginx",
+                    "automountServiceAccountToken": false,
+                    "priorityClassName": "system-cluster-critical",
+                    "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}],
+                    "containers": [{
+                        "name": "controller",
+                        "image": format!("{}:{}", ingress::IMAGE, env!("CARGO_PKG_VERSION")),
+                        "ports": [
+                            {"name": "http", "containerPort": 80, "protocol": "TCP"},
+                            {"name": "https", "containerPort": 443, "protocol": "TCP"},
+                        ],
+                    }],
+                },
+            },
+        },
+    })
+}
+
 /// Cluster DNS, the endpoints of the Service `kube-dns`.
-fn deployment() -> Value {
+fn dns() -> Value {
     let labels = json!({"k8s-app": "kube-dns"});
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"labels": labels},
@@ -91,13 +139,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_deployment_is_one_and_its_pods_are_the_services() {
-        let mut object = deployment();
-        object["metadata"]["name"] = "coredns".into();
-        let parsed: Deployment = serde_json::from_value(object.clone()).unwrap();
-        // Nothing that was written is unknown to the kind.
-        let again = serde_json::to_value(&parsed).unwrap();
-        assert_eq!(again["spec"], object["spec"]);
-        assert_eq!(parsed.spec.template.metadata.unwrap().labels.unwrap().get("k8s-app").map(String::as_str), Some("kube-dns"));
+    fn they_are_deployments() {
+        for mut object in [dns(), controller()] {
+            object["metadata"]["name"] = "x".into();
+            let parsed: Deployment = serde_json::from_value(object.clone()).unwrap();
+            // Nothing that was written is unknown to the kind.
+            let again = serde_json::to_value(&parsed).unwrap();
+            assert_eq!(again["spec"], object["spec"]);
+        }
     }
 }

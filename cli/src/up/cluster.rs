@@ -25,6 +25,7 @@ use crate::data::{Folder, write_private};
 use crate::say::Progress;
 use crate::up::coredns::CoreDns;
 use crate::up::dialer::{KUBELET_PORT, Kubelets, OverTls, PodNetwork};
+use crate::up::ingress::Controller;
 use crate::up::tasks::Group;
 use crate::up::{Arguments, addons, control_plane, local_images, names};
 use crate::{apply, kubeconfig};
@@ -122,6 +123,8 @@ impl Cluster {
         let handlers = Handlers::new();
         let (dns, resolver) = names::start(&server, &net, &workloads);
         let coredns: Arc<dyn NativeImage> = Arc::new(CoreDns::new(dns));
+        let ingress = crate::up::edge::start(&server, &net, handlers.clone(), &addresses, &workloads)?;
+        let ingress: Arc<dyn NativeImage> = Arc::new(Controller::new(ingress, http_listener, https_listener, logs.of("wharf_ingress"))?);
         for (index, (name, address)) in nodes.iter().zip(&addresses).enumerate() {
             let mut config = NodeConfig::new(
                 name,
@@ -136,7 +139,7 @@ impl Cluster {
             );
             config.cluster_ca = pki.ca_certificate().as_bytes().to_vec();
             config.version = wharf_server::VERSION.to_owned();
-            config.native = vec![coredns.clone()];
+            config.native = vec![coredns.clone(), ingress.clone()];
             if index == 0 {
                 config.control_plane = true;
                 config.native.extend(control_plane::images(logs));
@@ -155,7 +158,6 @@ impl Cluster {
                 async move { node.run(token).await }
             });
         }
-        crate::up::edge::start(&server, &net, handlers, &addresses, http_listener, https_listener, &workloads)?;
 
         let admin = server.client(Identity::admin());
         control.spawn("addons", addons::keep(admin.clone(), control.token()));

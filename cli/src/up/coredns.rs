@@ -78,6 +78,9 @@ async fn start(dns: Arc<Dns>, container: NativeContainer) -> Result<NativeWork, 
         let mut server = std::pin::pin!(dns.serve(udp, tcp, observer, end.clone()));
         let lame = async {
             stop.cancelled().await;
+            if container.node_stops() {
+                return;
+            }
             container.say(&format!("[INFO] SIGTERM: answering for {} more seconds, then ending", LAME.as_secs()));
             tokio::time::sleep(LAME).await;
             container.close();

@@ -1,11 +1,10 @@
-//! The way in: Ingress over HTTP and HTTPS, and the Services' listeners for native programs.
+//! The way in: the Ingress and what it knows, and the Services' listeners for native programs.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use http::Request;
-use tokio::net::TcpListener;
 use wharf_ingress::{Body, Ingress, LocalError, LocalFailure, LocalFuture, LocalHandlers, Options, ServiceProxy, ServiceProxyOptions};
 use wharf_net::ClusterNet;
 use wharf_node::Handlers;
@@ -13,16 +12,8 @@ use wharf_server::{ApiServer, Identity};
 
 use crate::up::tasks::Group;
 
-/// Starts them all; they serve in the background.
-pub(crate) fn start(
-    server: &ApiServer,
-    net: &Arc<ClusterNet>,
-    handlers: Arc<Handlers>,
-    addresses: &[Ipv4Addr],
-    http: TcpListener,
-    https: TcpListener,
-    group: &Group,
-) -> Result<()> {
+/// Starts them; they work in the background. The Ingress is served by its Pods ([`crate::up::ingress`]).
+pub(crate) fn start(server: &ApiServer, net: &Arc<ClusterNet>, handlers: Arc<Handlers>, addresses: &[Ipv4Addr], group: &Group) -> Result<Arc<Ingress>> {
     let proxy = ServiceProxy::new(net.clone(), ServiceProxyOptions { nodes: addresses.to_vec(), ..ServiceProxyOptions::default() });
     let client = server.client(Identity::new("system:kube-proxy", &[]));
     group.spawn("Service proxy", forever(proxy.run(client, group.token())));
@@ -32,9 +23,7 @@ pub(crate) fn start(
     let ingress = Ingress::new(net.clone(), Arc::new(InProcess(handlers)), options).context("set up the Ingress")?;
     let client = server.client(Identity::service_account("kube-system", "ingress-nginx"));
     group.spawn("Ingress controller", forever(ingress.clone().run(client, group.token())));
-    group.spawn("Ingress over HTTP", forever(ingress.clone().serve_http(http, group.token())));
-    group.spawn("Ingress over HTTPS", ingress.serve_https(https, group.token()));
-    Ok(())
+    Ok(ingress)
 }
 
 async fn forever(work: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {

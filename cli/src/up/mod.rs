@@ -6,6 +6,7 @@ mod control_plane;
 mod coredns;
 mod dialer;
 mod edge;
+mod ingress;
 mod local_images;
 mod names;
 mod report;

@@ -115,6 +115,7 @@ impl Announcer {
             return;
         }
         (told.generation, told.annotations) = (meta.generation, meta.annotations.clone());
+        tracing::info!(object = %format!("{namespace}/{name}"), kind = "Ingress", reason = "Sync", note = "Scheduled for sync", "Event occurred");
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let now = Time(jiff::Timestamp::now());
         if let Some(event) = &told.event {

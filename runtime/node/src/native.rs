@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -42,6 +43,7 @@ pub struct NativeContainer {
     log: Arc<Log>,
     owner: String,
     stop: CancellationToken,
+    node_stops: Arc<AtomicBool>,
     guards: Mutex<Vec<Guard>>,
 }
 
@@ -54,6 +56,11 @@ impl NativeContainer {
     /// Cancelled when the container is to end; it is killed when the Pod's grace period is over.
     pub fn stopping(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// Whether it is to end because the whole node does: nobody is left who would have to learn of it.
+    pub fn node_stops(&self) -> bool {
+        self.node_stops.load(Ordering::Relaxed)
     }
 
     /// Writes a line to the container's standard output.
@@ -127,6 +134,7 @@ pub(crate) fn image_id(image: &dyn NativeImage) -> String {
 pub(crate) struct NativeRun {
     stop: CancellationToken,
     kill: CancellationToken,
+    node_stops: Arc<AtomicBool>,
     ended: watch::Receiver<Option<(i32, Option<String>)>>,
     _owned: Arc<DropGuard>,
 }
@@ -135,7 +143,9 @@ impl NativeRun {
     /// Starts, and waits until it listens.
     pub(crate) async fn start(image: &dyn NativeImage, ip: Ipv4Addr, net: Arc<ClusterNet>, log: Arc<Log>, owner: String) -> Result<Self, String> {
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
-        let work = image.start(NativeContainer { ip, net, log, owner, stop: stop.clone(), guards: Mutex::default() }).await?;
+        let node_stops = Arc::new(AtomicBool::new(false));
+        let container = NativeContainer { ip, net, log, owner, stop: stop.clone(), node_stops: node_stops.clone(), guards: Mutex::default() };
+        let work = image.start(container).await?;
         let (sender, ended) = watch::channel(None);
         let killed = kill.clone();
         tokio::spawn(async move {
@@ -150,7 +160,7 @@ impl NativeRun {
             sender.send_replace(Some(end));
         });
         let _owned = Arc::new(kill.clone().drop_guard());
-        Ok(Self { stop, kill, ended, _owned })
+        Ok(Self { stop, kill, node_stops, ended, _owned })
     }
 
     /// Exit code and last words, once it has ended.
@@ -169,6 +179,12 @@ impl NativeRun {
         if tokio::time::timeout(grace, self.wait()).await.is_err() {
             self.kill();
         }
+    }
+
+    /// Ends it with the node.
+    pub(crate) async fn shutdown(self, grace: Duration) {
+        self.node_stops.store(true, Ordering::Relaxed);
+        self.stop(grace).await;
     }
 
     /// Ends it at once.

@@ -14,41 +14,45 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::PARTS;
+use wharf_node::NativeContainer;
 
 /// Bytes of lines that wait for a container; the oldest go first.
 const MAX_WAITING: usize = 256 << 10;
 /// Bytes of one line.
 const MAX_LINE: usize = 8 << 10;
 
-/// The logs of all parts, in the order of [`PARTS`]. Cheap to clone.
+/// The crates whose lines are kept.
+const CRATES: [&str; 5] = ["wharf_store", "wharf_server", "wharf_controllers", "wharf_scheduler", "wharf_ingress"];
+
+/// The logs of all parts, in the order of [`CRATES`]. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Logs(Arc<[Arc<PartLog>]>);
 
 impl Logs {
     /// Empty ones.
     pub(crate) fn new() -> Logs {
-        Logs(PARTS.iter().map(|_| Arc::new(PartLog::default())).collect())
+        Logs(CRATES.iter().map(|_| Arc::new(PartLog::default())).collect())
     }
 
     /// Takes what is said from now on, at `Info` and above, whatever else is logged.
     pub(crate) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> {
-        let targets = Targets::new().with_targets(PARTS.iter().map(|part| (part.krate, Level::INFO)));
+        let targets = Targets::new().with_targets(CRATES.iter().map(|krate| (*krate, Level::INFO)));
         Klog(self.clone()).with_filter(targets)
     }
 
-    pub(super) fn parts(&self) -> &[Arc<PartLog>] {
-        &self.0
+    /// The log of a crate; of one that is not kept, an empty one.
+    pub(crate) fn of(&self, krate: &str) -> Arc<PartLog> {
+        CRATES.iter().position(|one| *one == krate).map_or_else(Arc::default, |at| self.0[at].clone())
     }
 }
 
 /// One part's.
 #[derive(Default)]
-pub(super) struct PartLog {
+pub(crate) struct PartLog {
     waiting: Mutex<Waiting>,
     arrived: Notify,
     /// Held by the container that takes them.
-    pub(super) reader: Arc<tokio::sync::Mutex<()>>,
+    reader: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -72,8 +76,20 @@ impl PartLog {
         self.arrived.notify_one();
     }
 
+    /// Writes the lines to a container's log until it is told to stop, once no other one does.
+    pub(crate) async fn copy_to(&self, container: &NativeContainer) {
+        let stop = container.stopping();
+        let copy = async {
+            let _reading = self.reader.lock().await;
+            loop {
+                container.say(&self.next().await);
+            }
+        };
+        stop.run_until_cancelled(copy).await;
+    }
+
     /// The lines that came since the last call, once there are any.
-    pub(super) async fn next(&self) -> String {
+    async fn next(&self) -> String {
         loop {
             let taken = std::mem::take(&mut *self.waiting.lock());
             if taken.lost > 0 {
@@ -95,7 +111,7 @@ impl<S: Subscriber> Layer<S> for Klog {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let target = event.metadata().target();
         let krate = target.split("::").next().unwrap_or(target);
-        let Some(part) = PARTS.iter().position(|part| part.krate == krate) else { return };
+        let Some(part) = CRATES.iter().position(|one| *one == krate) else { return };
         let mut line = Line::default();
         event.record(&mut line);
         self.0.0[part].push(line.finish(event.metadata(), Timestamp::now()));
@@ -182,8 +198,8 @@ mod tests {
             tracing::info!(target: "wharf_schedulers", "another's");
             tracing::warn!(target: "wharf_store::redb", "Slow");
         });
-        let text = |part: usize| {
-            let log = logs.parts()[part].clone();
+        let text = |krate: &str| {
+            let log = logs.of(krate);
             async move {
                 let all = log.next().await;
                 let lines = all.lines().map(|line| {
@@ -194,8 +210,11 @@ mod tests {
                 lines.collect::<Vec<_>>()
             }
         };
-        assert_eq!(text(3).await, [r#"I "Successfully bound pod to node" pod="default/web" node="worker" feasible=3"#, r#"E "Refused" err="say \"no\"""#]);
-        assert_eq!(text(0).await, [r#"W "Slow""#]);
+        assert_eq!(
+            text("wharf_scheduler").await,
+            [r#"I "Successfully bound pod to node" pod="default/web" node="worker" feasible=3"#, r#"E "Refused" err="say \"no\"""#]
+        );
+        assert_eq!(text("wharf_store").await, [r#"W "Slow""#]);
     }
 
     #[tokio::test]

@@ -11,8 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use wharf_node::{NativeContainer, NativeImage, NativeWork};
 
-pub(crate) use klog::Logs;
-use klog::PartLog;
+pub(crate) use klog::{Logs, PartLog};
 
 use crate::data::Folder;
 
@@ -33,7 +32,7 @@ const PARTS: [Part; 4] = [
 
 /// The images of the parts, for the node that shows them.
 pub(crate) fn images(logs: &Logs) -> impl Iterator<Item = Arc<dyn NativeImage>> {
-    PARTS.iter().zip(logs.parts()).map(|(part, log)| Arc::new(Image { name: image(part), log: log.clone() }) as Arc<dyn NativeImage>)
+    PARTS.iter().map(|part| Arc::new(Image { name: image(part), log: logs.of(part.krate) }) as Arc<dyn NativeImage>)
 }
 
 /// The static Pods of the parts, on the node where the API has this address.
@@ -107,15 +106,8 @@ impl NativeImage for Image {
     fn start(&self, container: NativeContainer) -> BoxFuture<'static, Result<NativeWork, String>> {
         let log = self.log.clone();
         Box::pin(async move {
-            let Ok(reading) = log.reader.clone().try_lock_owned() else {
-                return Err("this part of the control plane has a container already".to_owned());
-            };
             let work: NativeWork = Box::pin(async move {
-                let _reading = reading;
-                let stop = container.stopping();
-                while let Some(lines) = stop.run_until_cancelled(log.next()).await {
-                    container.say(&lines);
-                }
+                log.copy_to(&container).await;
                 Ok(())
             });
             Ok(work)

@@ -35,6 +35,8 @@ const KEPT: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure
 pub struct NodeLifecycle {
     /// When each node was last heard of, by our own clock, since its clock may be wrong.
     heard: Arc<Mutex<HashMap<String, Timestamp>>>,
+    /// The uids of the nodes that were announced, by their names.
+    registered: Arc<Mutex<HashMap<String, Option<String>>>>,
 }
 
 impl Controller for NodeLifecycle {
@@ -62,13 +64,14 @@ impl Controller for NodeLifecycle {
                 }
             }
         });
-        let heard = self.heard.clone();
+        let (heard, registered) = (self.heard.clone(), self.registered.clone());
         world.nodes.on_change(queue, move |_, change, add| {
             let node = change.latest();
             let beat = |n: &Node| condition(n, "Ready").and_then(|c| c.last_heartbeat_time.clone());
             match &change.new {
                 None => {
                     heard.lock().remove(name(&node.metadata));
+                    registered.lock().remove(name(&node.metadata));
                 }
                 Some(new) if change.old.as_ref().is_none_or(|old| beat(old) != beat(new)) => {
                     heard.lock().insert(name(&node.metadata).to_owned(), Timestamp::now());
@@ -92,6 +95,11 @@ impl Controller for NodeLifecycle {
         let grace = SignedDuration::try_from(turn.world.options.node_monitor_grace_period).unwrap_or(SignedDuration::MAX);
         let silent = turn.now.duration_since(heard.unwrap_or_else(|| last_sign(&node, turn.world)));
         let mut actions = Vec::new();
+        let uid = node.metadata.uid.clone();
+        if self.registered.lock().insert(turn.key.name.clone(), uid.clone()) != Some(uid) {
+            let message = format!("Node {0} event: Registered Node {0} in Controller", turn.key.name);
+            actions.push(Action::Record(Note::normal(&*node, "RegisteredNode", message)));
+        }
         let mut conditions = node.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
         if silent > grace {
             if forget(&node, &mut conditions, turn.now) {
@@ -239,6 +247,7 @@ status: {{phase: Running, conditions: [{{type: Ready, status: 'True'}}]}}
             "a",
             &[],
             expect![[r#"
+                event a Normal RegisteredNode: Node a event: Registered Node a in Controller
                 patch Node a status: {"status":{"conditions":[{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"Kubelet stopped posting node status.","reason":"NodeStatusUnknown","status":"Unknown","type":"Ready"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"Kubelet stopped posting node status.","reason":"NodeStatusUnknown","status":"Unknown","type":"MemoryPressure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"Kubelet stopped posting node status.","reason":"NodeStatusUnknown","status":"Unknown","type":"DiskPressure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"Kubelet stopped posting node status.","reason":"NodeStatusUnknown","status":"Unknown","type":"PIDPressure"}]}}
                 event a Normal NodeNotReady: Node a status is now: NodeNotReady
                 patch Node a: {"spec":{"taints":[{"effect":"NoSchedule","key":"mine"},{"effect":"NoSchedule","key":"node.kubernetes.io/unreachable","timeAdded":"2026-01-01T12:00:00Z"},{"effect":"NoExecute","key":"node.kubernetes.io/unreachable","timeAdded":"2026-01-01T12:00:00Z"}]}}
@@ -256,6 +265,7 @@ status: {{phase: Running, conditions: [{{type: Ready, status: 'True'}}]}}
             "a",
             &[],
             expect![[r#"
+                event a Normal RegisteredNode: Node a event: Registered Node a in Controller
                 again in 30.1s
                 patch Node a: {"spec":{"taints":null}}
             "#]],
@@ -270,8 +280,9 @@ status: {{phase: Running, conditions: [{{type: Ready, status: 'True'}}]}}
             "a",
             &[],
             expect![[r#"
-            again in 40.1s
-        "#]],
+                event a Normal RegisteredNode: Node a event: Registered Node a in Controller
+                again in 40.1s
+            "#]],
         );
     }
 }

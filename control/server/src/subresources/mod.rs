@@ -1,6 +1,7 @@
 //! What stands behind objects, and the kinds that are asked but never stored.
 
 pub(crate) mod binding;
+mod component_status;
 mod eviction;
 pub(crate) mod node_proxy;
 pub(crate) mod pod_proxy;
@@ -107,10 +108,7 @@ pub(crate) async fn unstored(
             binding::bind(&ask, &bytes).await
         }
         (usage::GROUP, usage::VERSION, _) => usage::answer(shared, &parts.method, query, path, accept).await,
-        ("", "v1", "componentstatuses") if parts.method == Method::GET => {
-            let list = serde_json::json!({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": []});
-            Ok(respond::value(::http::StatusCode::OK, &list, format))
-        }
+        ("", "v1", "componentstatuses") if parts.method == Method::GET => component_status::answer(&path.name, accept),
         _ => Err(ApiError::no_such_resource()),
     }
 }

@@ -40,7 +40,8 @@ pub(super) async fn summary(State(kubelet): State<Kubelet>) -> Json<Value> {
         node_cpu += pod_cpu;
         node_memory += pod_memory;
         pods.push(json!({
-            "podRef": {"name": context.name, "namespace": context.namespace, "uid": context.uid},
+            // A static Pod is known by its mirror's.
+            "podRef": {"name": context.name, "namespace": context.namespace, "uid": context.object.load().as_deref().unwrap_or(&context.uid)},
             "startTime": view.record.started_at.map(Time),
             "containers": list,
             "cpu": cpu(pod_cpu),

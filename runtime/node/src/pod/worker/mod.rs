@@ -265,8 +265,7 @@ impl Worker {
                     let command = command.clone();
                     ends.push(Box::pin(async move { stop::command(command.clone(), SHUTDOWN).await }) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>);
                 }
-                // Its last answers go with the process.
-                Running::Native(native) => native.kill(),
+                Running::Native(native) => ends.push(Box::pin(native.clone().shutdown(SHUTDOWN))),
                 Running::Http(container, server) => {
                     server.close();
                     let container = container.clone();
