@@ -19,6 +19,7 @@ pub fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
     vec![
         shared.test("addons::coredns_runs_as_pods_and_answers", coredns_runs_as_pods_and_answers),
         shared.test("addons::a_restart_of_coredns_loses_no_question", a_restart_of_coredns_loses_no_question),
+        shared.test("addons::a_restart_of_the_ingress_controller_loses_no_request", a_restart_of_the_ingress_controller_loses_no_request),
         shared.test("addons::images_of_the_node_are_for_kube_system", images_of_the_node_are_for_kube_system),
         shared.test("addons::nginx_says_that_it_started", nginx_says_that_it_started),
     ]
@@ -143,6 +144,47 @@ fn a_restart_of_coredns_loses_no_question(cluster: &Cluster) -> Result<(), Faile
         restarted
     })?;
     pods(cluster).map(drop)
+}
+
+fn a_restart_of_the_ingress_controller_loses_no_request(cluster: &Cluster) -> Result<(), Failed> {
+    const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/kube-system/deployments/ingress-nginx-controller";
+    let namespace = cluster.namespace("entry")?;
+    let host = format!("{namespace}.test");
+    cluster.create(
+        &namespace,
+        &format!(
+            "
+{{apiVersion: v1, kind: Pod, metadata: {{name: web, labels: {{app: web}}}}, spec: {{containers: [{{name: c, image: nginx}}]}}}}
+---
+{{apiVersion: v1, kind: Service, metadata: {{name: web}}, spec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: web}}
+spec:
+  ingressClassName: nginx
+  rules: [{{host: {host}, http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 80}}}}}}}}]}}}}]
+"
+        ),
+    )?;
+    cluster.pod_ready(&namespace, "web")?;
+    let ask = || -> Result<(), Failed> {
+        let answer = crate::http::get(cluster.http, &host, "/")?;
+        if answer.status == 200 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text()).into()) }
+    };
+    eventually("an answer", ask)?;
+    let template = json!({"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}}});
+    let restarted = cluster.api.patch(DEPLOYMENT, &json!({"spec": {"template": template}}))?;
+    let mut lost = Ok(());
+    eventually("the new Pod alone", || {
+        if let Err(error) = ask() {
+            lost = Err(error);
+        }
+        let status = cluster.api.get(DEPLOYMENT)?["status"].clone();
+        let seen = status["observedGeneration"] == restarted["metadata"]["generation"];
+        if seen && status["updatedReplicas"] == 1 && status["replicas"] == 1 && status["readyReplicas"] == 1 { Ok(()) } else { Err(status.to_string().into()) }
+    })?;
+    lost.and(ask())
 }
 
 fn images_of_the_node_are_for_kube_system(cluster: &Cluster) -> Result<(), Failed> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use k8s_openapi::api::rbac::v1::{AggregationRule, ClusterRole, PolicyRule, Role, RoleBinding, RoleRef, Subject};
@@ -24,8 +24,9 @@ pub(crate) const RESOURCES: [&str; 4] = [
 pub(crate) struct RbacCache {
     cache: WatchCache,
     index: ArcSwap<Index>,
-    /// A role or binding has changed since the index was made.
-    stale: AtomicBool,
+    /// How often a role or binding has changed, and how much of that the index has seen.
+    changes: AtomicU64,
+    indexed: AtomicU64,
     parsed: Mutex<HashMap<Arc<str>, (u64, Parsed)>>,
 }
 
@@ -53,17 +54,17 @@ struct ParsedBinding {
 
 impl RbacCache {
     pub(crate) fn new(cache: WatchCache) -> RbacCache {
-        RbacCache { cache, index: ArcSwap::default(), stale: AtomicBool::new(true), parsed: Mutex::default() }
+        RbacCache { cache, index: ArcSwap::default(), changes: AtomicU64::new(1), indexed: AtomicU64::new(0), parsed: Mutex::default() }
     }
 
     /// To be called behind every write of one of [`RESOURCES`], before it is acknowledged.
     pub(crate) fn changed(&self) {
-        self.stale.store(true, Ordering::Release);
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The index as of all changes told to [`RbacCache::changed`].
     pub(crate) fn index(&self) -> arc_swap::Guard<Arc<Index>> {
-        if self.stale.load(Ordering::Acquire) {
+        if self.indexed.load(Ordering::Acquire) < self.changes.load(Ordering::Acquire) {
             self.rebuild();
         }
         self.index.load()
@@ -108,8 +109,9 @@ impl RbacCache {
 
     fn rebuild(&self) {
         let mut parsed = self.parsed.lock();
-        // Cleared first: a change that comes while this works makes it stale again.
-        if !self.stale.swap(false, Ordering::AcqRel) {
+        // Read first: what changes while this works is for the next time. Who comes meanwhile waits for the lock, and not for less than it knows of.
+        let changes = self.changes.load(Ordering::Acquire);
+        if self.indexed.load(Ordering::Acquire) >= changes {
             return;
         }
         self.sync(&mut parsed);
@@ -136,6 +138,7 @@ impl RbacCache {
             index.add(&binding.subjects, Grant { namespace: binding.namespace.clone(), rules, words });
         }
         self.index.store(Arc::new(index));
+        self.indexed.store(changes, Ordering::Release);
     }
 
     /// Parses what changed and forgets what is gone.
@@ -190,4 +193,49 @@ struct Binding {
     role_ref: RoleRef,
     #[serde(default)]
     subjects: Option<Vec<Subject>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+    use serde_json::json;
+    use wharf_api::encode::encode;
+    use wharf_store::{Expect, NewValue, RedbStore, Store, Write};
+
+    use super::*;
+    use crate::Identity;
+
+    #[tokio::test]
+    async fn nobody_is_judged_by_an_index_that_is_being_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(&dir.path().join("db"), wharf_store::Options::default()).unwrap();
+        let role: ClusterRole = serde_json::from_value(json!({"metadata": {"name": "watcher"}, "rules": [{"verbs": ["watch"]}]})).unwrap();
+        let mut objects = vec![(format!("{}/watcher", RESOURCES[1]), encode(&role).unwrap())];
+        for n in 0..100 {
+            let name = format!("b{n}");
+            let binding = serde_json::from_value::<ClusterRoleBinding>(json!({
+                "metadata": {"name": name}, "subjects": [{"kind": "User", "name": name}],
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "watcher"},
+            }));
+            objects.push((format!("{}/{name}", RESOURCES[3]), encode(&binding.unwrap()).unwrap()));
+        }
+        for (key, (json, revision_at)) in objects {
+            let value = Some(NewValue { json, revision_at });
+            store.write(Write { key: key.into(), expect: Expect::Absent, value }).await.unwrap();
+        }
+        let user = Identity::new("b99", &[]);
+        for _ in 0..20 {
+            let (rbac, start) = (RbacCache::new(store.cache().clone()), Barrier::new(4));
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        start.wait();
+                        assert_eq!(rbac.index().rules(&user, "").len(), 1);
+                    });
+                }
+            });
+        }
+    }
 }
