@@ -109,6 +109,17 @@ async fn who_leaves_ends_what_runs() {
             child.kill().await.unwrap();
             world.running(0).await;
         }
+        // Nor does it go on when the client's leaving stands behind input that nobody reads.
+        let sleep = |websockets| kubectl(world, websockets, &["exec", "-i", "p", "-c", "main", "--", "sleep"]);
+        let mut children = Vec::new();
+        for websockets in [true, false] {
+            children.push(sleep(websockets).stdin(std::fs::File::open("/dev/zero").unwrap()).spawn().unwrap());
+        }
+        world.running(2).await;
+        for child in &mut children {
+            child.kill().await.unwrap();
+        }
+        world.running(0).await;
     })
     .await;
 }

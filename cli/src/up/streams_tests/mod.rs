@@ -46,10 +46,11 @@ struct World {
 
 /// Runs a test against both worlds.
 async fn both_ways(test: impl AsyncFn(&World)) {
-    for way in [Way::InProcess, Way::Tls] {
+    let run = async |way| {
         let world = World::new(way).await;
         tokio::time::timeout(PATIENCE, test(&world)).await.unwrap_or_else(|_| panic!("{way:?}: not done in time"));
-    }
+    };
+    tokio::join!(run(Way::InProcess), run(Way::Tls));
 }
 
 impl World {

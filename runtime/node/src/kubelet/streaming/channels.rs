@@ -14,8 +14,8 @@ use tokio_util::io::ReaderStream;
 use super::BUFFER;
 use super::activity::Activity;
 
-/// How often the client is asked whether it is still there.
-const PING: Duration = Duration::from_secs(15);
+/// How often the client is asked whether it is still there, as kubectl asks the server. One whose input nobody reads is not heard leaving.
+const PING: Duration = Duration::from_secs(5);
 
 /// How messages are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,8 +23,8 @@ const MAX_STREAMS: usize = 1000;
 const CHUNK: usize = 32 << 10;
 /// Frames that wait to be written, those of data aside.
 const COMMANDS: usize = 64;
-/// How often the client is asked whether it is still there.
-const PING: Duration = Duration::from_secs(15);
+/// How often the client is asked whether it is still there, as kubectl asks the server. One whose input nobody reads is not heard leaving.
+const PING: Duration = Duration::from_secs(5);
 /// How long a client may take to leave after it was told that all is over.
 const LINGER: Duration = Duration::from_secs(10);
 
