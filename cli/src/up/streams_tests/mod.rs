@@ -12,13 +12,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wharf_net::{Mode, PodNet};
-use wharf_server::pki::Pki;
+use wharf_server::pki::{Issued, Pki};
 use wharf_server::{ApiServer, Identity, NodeDialer};
 use wharf_store::RedbStore;
 
@@ -35,7 +36,7 @@ enum Way {
     Tls,
 }
 
-/// An API server with a node `n`, and on it a Pod `p` with the containers `main` and `other`.
+/// An API server with a node `n`, and on it a Pod `p` with the containers `main` and `other`. The user jane may get what is of Pods and nodes.
 struct World {
     api: SocketAddr,
     pki: Pki,
@@ -100,6 +101,12 @@ impl World {
             let pod = json!({"metadata": {"name": name}, "spec": {"nodeName": node, "containers": containers}});
             create::<Pod>(Api::namespaced(admin.clone(), "default"), pod).await;
         }
+        let reader = json!({"metadata": {"name": "reader"}, "rules": [{"apiGroups": [""], "resources": ["pods/exec", "pods/portforward", "nodes/proxy"], "verbs": ["get"]}]});
+        create::<ClusterRole>(Api::all(admin.clone()), reader).await;
+        let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "reader"});
+        let jane = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "jane"}]);
+        let binding = json!({"metadata": {"name": "jane"}, "roleRef": role, "subjects": jane});
+        create::<ClusterRoleBinding>(Api::all(admin.clone()), binding).await;
         let running = json!({"status": {"phase": "Running"}});
         let pods: Api<Pod> = Api::namespaced(admin, "default");
         pods.patch_status("p", &PatchParams::default(), &Patch::Merge(running)).await.unwrap();
@@ -108,7 +115,11 @@ impl World {
 
     /// A connection to the API server as a user who may do all.
     async fn dial(&self) -> TlsStream<TcpStream> {
-        let tls = tokio_rustls::TlsConnector::from(Arc::new(self.pki.client_tls(Some(self.pki.admin())).unwrap()));
+        self.dial_as(self.pki.admin()).await
+    }
+
+    async fn dial_as(&self, user: &Issued) -> TlsStream<TcpStream> {
+        let tls = tokio_rustls::TlsConnector::from(Arc::new(self.pki.client_tls(Some(user)).unwrap()));
         let tcp = TcpStream::connect(self.api).await.unwrap();
         tls.connect(IpAddr::from(Ipv4Addr::LOCALHOST).into(), tcp).await.unwrap()
     }

@@ -1,5 +1,7 @@
 //! WebSocket clients: exec and attach.
 
+use std::time::Duration;
+
 use futures::{SinkExt, StreamExt};
 use http::{HeaderValue, Request};
 use http_body_util::BodyExt;
@@ -20,7 +22,11 @@ const V4: &str = "v4.channel.k8s.io";
 
 /// What a client asks to open a WebSocket to a subresource of a Pod.
 fn ask(what: &str, protocol: &str) -> Request<()> {
-    let uri = format!("wss://127.0.0.1/api/v1/namespaces/default/pods/{what}");
+    ask_at(&format!("/api/v1/namespaces/default/pods/{what}"), protocol)
+}
+
+fn ask_at(path: &str, protocol: &str) -> Request<()> {
+    let uri = format!("wss://127.0.0.1{path}");
     let mut request = uri.into_client_request().unwrap();
     if !protocol.is_empty() {
         request.headers_mut().insert(http::header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(protocol).unwrap());
@@ -34,9 +40,13 @@ pub(super) async fn open(world: &World, what: &str, protocol: &str) -> Socket {
 
 /// Status and words of a refusal.
 pub(super) async fn refused(world: &World, what: &str, protocol: &str) -> (u16, String) {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(world.dial().await)).await.unwrap();
+    answer(world.dial().await, ask(what, protocol)).await
+}
+
+async fn answer(connection: TlsStream<TcpStream>, request: Request<()>) -> (u16, String) {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(connection)).await.unwrap();
     tokio::spawn(connection);
-    let answer = sender.send_request(ask(what, protocol).map(|()| wharf_server::Body::empty())).await.unwrap();
+    let answer = sender.send_request(request.map(|()| wharf_server::Body::empty())).await.unwrap();
     let code = answer.status().as_u16();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     (code, String::from_utf8_lossy(&body).into_owned())
@@ -172,6 +182,35 @@ async fn refusals() {
         let mut socket = open(world, "p/exec?container=other&stdout=true&command=ls", V5).await;
         let status: serde_json::Value = serde_json::from_str(&to_the_end(&mut socket).await.error).unwrap();
         assert_eq!(status["message"], r#"Internal error occurred: unable to upgrade connection: container not found ("other")"#);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_only_get_may_run_nothing() {
+    both_ways(async |world| {
+        let jane = world.pki.client("jane", &[]).unwrap();
+        for (path, resource) in [
+            ("/api/v1/namespaces/default/pods/p/exec?container=main&stdout=true&command=cat", "pods/exec"),
+            ("/api/v1/namespaces/default/pods/p/portforward?ports=7", "pods/portforward"),
+            ("/api/v1/nodes/n/proxy/exec/default/p/main?output=1&command=cat", "nodes/proxy"),
+        ] {
+            let (mut code, mut body) = answer(world.dial_as(&jane).await, ask_at(path, V4)).await;
+            // The authorizer hears of the role a little after the role is there.
+            while body.contains("cannot get") {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                (code, body) = answer(world.dial_as(&jane).await, ask_at(path, V4)).await;
+            }
+            assert_eq!(code, 403, "{body}");
+            assert!(body.contains(&format!("User \\\"jane\\\" cannot create resource \\\"{resource}\\\"")), "{body}");
+        }
+        // Who may reaches the kubelet through the node as well.
+        let path = "/api/v1/nodes/n/proxy/exec/default/p/main?output=1&command=exit&command=0";
+        let mut socket = tokio_tungstenite::client_async(ask_at(path, V4), world.dial().await).await.unwrap().0;
+        assert_eq!(to_the_end(&mut socket).await.error, SUCCESS);
+        let plain = Request::get("/api/v1/namespaces/default/pods/p/exec?container=main&stdout=true&command=cat").body(()).unwrap();
+        let (code, body) = answer(world.dial().await, plain).await;
+        assert!(code == 400 && body.contains("Upgrade request required"), "{body}");
     })
     .await;
 }

@@ -45,6 +45,9 @@ pub(crate) async fn log(ask: &Ask<'_>) -> Result<Response<Body>, ApiError> {
 pub(crate) async fn stream(ask: &Ask<'_>, body: Body) -> Result<Response<Body>, ApiError> {
     authorize_create(ask)?;
     let pod = pod(ask)?;
+    if !ask.parts.headers.contains_key(UPGRADE) {
+        return Err(ApiError::bad_request("Upgrade request required"));
+    }
     let verb = match ask.path.subresource {
         "portforward" => "portForward",
         other => other,
