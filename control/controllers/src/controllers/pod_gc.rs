@@ -1,8 +1,10 @@
 //! Pod garbage collection: Pods of nodes that are gone, Pods that were deleted before they had a node, and too many that have ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use crate::action::Action;
@@ -16,6 +18,9 @@ use crate::world::{Turn, World};
 const OF_NODE: &str = "node/";
 /// The key for Pods that have ended, wherever they are.
 const ENDED: &str = "ended/";
+
+/// How old a Pod is at least before it goes for want of its node, which may be about to come.
+const QUARANTINE: Duration = Duration::from_secs(40);
 
 /// The controller `pod-garbage-collector-controller`.
 pub struct PodGc;
@@ -54,7 +59,11 @@ impl Controller for PodGc {
             OF_NODE if world.nodes.get("", &turn.key.name).is_none() => {
                 let node =
                     Target { resource: Resource::of::<Node>(), namespace: String::new(), name: turn.key.name.clone(), uid: None, resource_version: None };
-                world.pods.by(&format!("node/{}", turn.key.name)).iter().flat_map(|pod| orphaned(pod, &node)).collect()
+                let pods = world.pods.by(&format!("node/{}", turn.key.name));
+                let (young, old): (Vec<_>, Vec<_>) = pods.iter().partition(|pod| age(pod, turn.now) < QUARANTINE);
+                let mut actions: Vec<Action> = old.into_iter().flat_map(|pod| orphaned(pod, &node)).collect();
+                actions.extend(young.into_iter().map(|pod| QUARANTINE.saturating_sub(age(pod, turn.now))).max().map(Action::RequeueAfter));
+                actions
             }
             OF_NODE => Vec::new(),
             ENDED => {
@@ -74,6 +83,11 @@ impl Controller for PodGc {
 
 fn force(pod: &Pod, unless: Vec<Target>) -> Action {
     Action::Delete { target: Target::of(pod), propagation: None, grace: Some(0), unless, announce: None }
+}
+
+fn age(pod: &Pod, now: Timestamp) -> Duration {
+    let created = pod.metadata.creation_timestamp.as_ref();
+    created.map_or(Duration::MAX, |at| Duration::try_from(now.duration_since(at.0)).unwrap_or_default())
 }
 
 /// A Pod without its node has failed, and nobody else will say so.
@@ -131,6 +145,11 @@ spec: {containers: []}
         };
         assert_eq!(plan(Key::new(OF_NODE, "gone")), "delete Pod a grace=0 unless Node gone\n");
         assert_eq!(plan(Key::new(OF_NODE, "there")), "");
+        let created = crate::testing::now() - Duration::from_secs(15);
+        let young = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: y, creationTimestamp: '{created}'}}\nspec: {{nodeName: gone, containers: []}}\n");
+        let world = crate::testing::world(&format!("{PODS}---\n{young}"));
+        let turn = Turn { world: &world, key: &Key::new(OF_NODE, "gone"), now: crate::testing::now(), failure: None };
+        assert_eq!(crate::testing::text(&PodGc.plan(&turn), &[]), "delete Pod a grace=0 unless Node gone\nagain in 25s\n");
         assert_eq!(plan(Key::new("default", "c")), "delete Pod c grace=0\n");
         assert_eq!(plan(Key::new("default", "b")), "");
     }
