@@ -181,12 +181,13 @@ impl Sync<'_> {
         }
     }
 
-    /// Deletes the oldest of the Jobs that have ended, beyond the limits of the history.
+    /// Deletes the oldest of the Jobs that have ended, beyond the limits of the history. What the status does not tell yet
+    /// stays until it does: only by that is it known that a time has had its Job.
     fn clear(&mut self, jobs: &[Arc<Job>]) {
         let spec = &self.cron.spec;
         for (type_, limit) in [("Complete", spec.successful_jobs_history_limit), ("Failed", spec.failed_jobs_history_limit)] {
             let Some(limit) = limit.and_then(|l| usize::try_from(l).ok()) else { continue };
-            let mut ended: Vec<_> = jobs.iter().filter(|j| finished(j).is_some_and(|c| c.type_ == type_)).collect();
+            let mut ended: Vec<_> = jobs.iter().filter(|j| finished(j).is_some_and(|c| c.type_ == type_) && self.is_told(j)).collect();
             // One that never started is as good as new.
             let started = |j: &Job| j.status.as_ref().and_then(|s| s.start_time.as_ref()).map_or(Timestamp::MAX, |t| t.0);
             ended.sort_by_key(|j| (started(j), j.metadata.name.clone()));
@@ -195,6 +196,14 @@ impl Sync<'_> {
                 self.actions.push(self.delete(job));
             }
         }
+    }
+
+    /// Whether the status, as it is stored, knows that the Job was made and has ended.
+    fn is_told(&self, job: &Job) -> bool {
+        let stored = self.cron.status.as_ref();
+        let last = stored.and_then(|s| s.last_schedule_time.as_ref());
+        let entered = scheduled_time(job).is_none_or(|at| last.is_some_and(|last| at <= last.0));
+        entered && !stored.is_some_and(|s| s.active.iter().flatten().any(|a| a.uid == job.metadata.uid))
     }
 
     fn delete(&self, job: &Job) -> Action {

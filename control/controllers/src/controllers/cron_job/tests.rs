@@ -1,7 +1,12 @@
+use std::collections::BTreeSet;
+
 use expect_test::{Expect, expect};
+use k8s_openapi::jiff::SignedDuration;
+use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
-use crate::testing::check;
+use crate::testing::{Cluster, check};
 
 /// A CronJob whose spec and status are as given.
 fn cron(spec: &str, status: &str) -> String {
@@ -243,4 +248,65 @@ fn history_is_cut() {
             delete Job c-29454330 Background
         "#]],
     );
+}
+
+/// What happens to a CronJob besides its controller.
+#[derive(Clone, Debug)]
+enum Step {
+    /// The controller plans, and dies after so many steps of its plan.
+    Plan(usize),
+    Wait(u16),
+    /// A Job ends, well or not.
+    End(usize, bool),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        5 => prop_oneof![Just(usize::MAX), 0usize..4].prop_map(Step::Plan),
+        4 => (0u16..150).prop_map(Step::Wait),
+        3 => (0usize..16, any::<bool>()).prop_map(|(n, well)| Step::End(n, well)),
+    ];
+    proptest::collection::vec(step, 0..120)
+}
+
+fn names(cluster: &Cluster, running: bool) -> BTreeSet<String> {
+    let jobs = cluster.all("Job").into_iter().filter(|j| !running || j["status"]["conditions"].is_null());
+    jobs.map(|j| j["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever dies in between, no time has two Jobs, the policy holds, and the status tells what runs.
+    #[test]
+    fn jobs_come_once(steps in steps(), policy in 0usize..3, good in 0i64..3, bad in 0i64..3) {
+        let policy = ["Allow", "Forbid", "Replace"][policy];
+        let spec = format!("schedule: '* * * * *'\n  concurrencyPolicy: {policy}\n  successfulJobsHistoryLimit: {good}\n  failedJobsHistoryLimit: {bad}");
+        let mut cluster = Cluster::new(&cron(&spec, ""));
+        let mut made = BTreeSet::new();
+        for step in steps.iter().chain([Step::Plan(usize::MAX), Step::Plan(usize::MAX), Step::Plan(usize::MAX)].iter()) {
+            let before = names(&cluster, false);
+            match step {
+                Step::Plan(after) => {
+                    cluster.turn_cut_off(&CronJobs, "c", *after);
+                }
+                Step::Wait(seconds) => cluster.now += SignedDuration::from_secs(i64::from(*seconds)),
+                Step::End(n, well) => {
+                    let running: Vec<String> = names(&cluster, true).into_iter().collect();
+                    let Some(name) = running.get(n % running.len().max(1)) else { continue };
+                    let (type_, now) = (if *well { "Complete" } else { "Failed" }, cluster.now.to_string());
+                    cluster.patch("Job", name, &json!({"status": {"startTime": now, "conditions": [{"type": type_, "status": "True"}]}}));
+                }
+            }
+            for name in names(&cluster, false).difference(&before) {
+                prop_assert!(made.insert(name.clone()), "{name} is made twice");
+            }
+            prop_assert!(policy == "Allow" || names(&cluster, true).len() <= 1, "{policy}: {:?}", names(&cluster, true));
+        }
+        let status = cluster.get("CronJob", "c")["status"].clone();
+        let active: BTreeSet<String> = status["active"].as_array().into_iter().flatten().map(|a| a["name"].as_str().unwrap().to_owned()).collect();
+        prop_assert_eq!(active, names(&cluster, true));
+        let ended = |type_: &str| cluster.all("Job").iter().filter(|j| j["status"]["conditions"][0]["type"] == type_).count() as i64;
+        prop_assert!(ended("Complete") <= good && ended("Failed") <= bad);
+    }
 }

@@ -1,4 +1,6 @@
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{Cluster, check};
@@ -186,4 +188,95 @@ fn templates_are_remembered_and_come_back() {
     cluster.patch("DaemonSet", "agent", &serde_json::json!({"spec": {"revisionHistoryLimit": 1}}));
     cluster.turn(&DaemonSets::default(), "agent");
     expect![[r#"3 "c" 4 "a""#]].assert_eq(&revisions(&cluster).join(" "));
+}
+
+/// What happens to a DaemonSet besides its controller.
+#[derive(Clone, Debug)]
+enum Step {
+    /// The controller plans, and dies after so many steps of its plan.
+    Plan(usize),
+    /// A Pod gets on: it starts, or is gone when it is to be.
+    Pod(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![4 => prop_oneof![Just(usize::MAX), 0usize..4].prop_map(Step::Plan), 6 => (0usize..16).prop_map(Step::Pod)];
+    proptest::collection::vec(step, 0..120)
+}
+
+fn pods(cluster: &Cluster) -> Vec<Value> {
+    cluster.all("Pod").into_iter().cloned().collect()
+}
+
+fn node_of(pod: &Value) -> String {
+    let terms = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
+    terms[0]["matchFields"][0]["values"][0].as_str().unwrap().to_owned()
+}
+
+fn lives(pod: &Value) -> bool {
+    pod["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn take(cluster: &mut Cluster, sets: &DaemonSets, step: &Step) {
+    match step {
+        Step::Plan(after) => {
+            cluster.turn_cut_off(sets, "agent", *after);
+        }
+        Step::Pod(n) => {
+            let pods = pods(cluster);
+            let Some(pod) = pods.get(n % pods.len().max(1)) else { return };
+            let name = pod["metadata"]["name"].as_str().unwrap();
+            if !lives(pod) {
+                return cluster.remove("Pod", name);
+            }
+            if !pod["status"].is_null() {
+                return;
+            }
+            let conditions = json!([{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T11:00:00Z"}]);
+            cluster.patch("Pod", name, &json!({"spec": {"nodeName": node_of(pod)}, "status": {"phase": "Running", "conditions": conditions}}));
+        }
+    }
+}
+
+fn settle(cluster: &mut Cluster, sets: &DaemonSets) {
+    for _ in 0..200 {
+        let before = cluster.objects.clone();
+        take(cluster, sets, &Step::Plan(usize::MAX));
+        (0..pods(cluster).len()).rev().for_each(|n| take(cluster, sets, &Step::Pod(n)));
+        if cluster.objects == before {
+            return;
+        }
+    }
+    panic!("no end: {}", cluster.get("DaemonSet", "agent")["status"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However the turns fall, an update keeps its bound on the way, and every node has one Pod of the new template.
+    #[test]
+    fn updates_keep_their_bound(steps in steps(), count in 1usize..5, most in 1i64..3, surge in any::<bool>()) {
+        let nodes: String = (0..count).map(|n| node(&format!("n{n}"), "[]")).collect();
+        let rolling = if surge { json!({"maxSurge": most, "maxUnavailable": 0}) } else { json!({"maxSurge": 0, "maxUnavailable": most}) };
+        let mut cluster = Cluster::new(&format!("{SET}{nodes}"));
+        cluster.patch("DaemonSet", "agent", &json!({"spec": {"updateStrategy": {"rollingUpdate": rolling}}}));
+        let sets = DaemonSets::default();
+        settle(&mut cluster, &sets);
+        cluster.patch("DaemonSet", "agent", &json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "b"}]}}}}));
+        for step in &steps {
+            take(&mut cluster, &sets, step);
+            let living: Vec<Value> = pods(&cluster).into_iter().filter(lives).collect();
+            let serving: BTreeSet<String> = living.iter().filter(|p| !p["status"].is_null()).map(node_of).collect();
+            let least = count as i64 - if surge { 0 } else { most };
+            prop_assert!(serving.len() as i64 >= least, "{serving:?} serve");
+            let more = living.len() as i64 - count as i64;
+            prop_assert!(more <= if surge { most } else { 0 }, "{more} more than nodes");
+        }
+        settle(&mut cluster, &sets);
+        let all = pods(&cluster);
+        prop_assert_eq!(all.iter().map(node_of).collect::<BTreeSet<_>>().len(), count);
+        prop_assert_eq!(all.len(), count);
+        prop_assert!(all.iter().all(|p| p["spec"]["containers"][0]["image"] == "b"));
+        prop_assert_eq!(cluster.turn(&sets, "agent").0, 0);
+    }
 }

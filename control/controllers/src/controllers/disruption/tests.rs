@@ -1,7 +1,10 @@
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::check;
+use crate::controllers::replica_set::ReplicaSets;
+use crate::testing::{Cluster, check};
 
 fn budget(spec: &str, status: &str) -> String {
     format!(
@@ -151,4 +154,109 @@ fn a_disruption_that_did_not_come_is_taken_back() {
             patch Pod a status: {"status":{"conditions":[{"lastTransitionTime":"2026-01-01T12:00:00Z","status":"False","type":"DisruptionTarget"},{"status":"True","type":"Ready"}]}}
         "#]],
     );
+}
+
+/// What happens to a budget and its Pods.
+#[derive(Clone, Debug)]
+enum Step {
+    /// The controller of the budget, or of the set, plans, and dies after so many steps of its plan.
+    Budget(usize),
+    Set(usize),
+    /// Somebody wants to evict a Pod.
+    Evict(usize),
+    /// A Pod gets ready, or is gone.
+    Pod(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let after = || prop_oneof![3 => Just(usize::MAX), 1 => 0usize..3];
+    let step = prop_oneof![
+        3 => after().prop_map(Step::Budget),
+        2 => after().prop_map(Step::Set),
+        4 => (0usize..16).prop_map(Step::Evict),
+        4 => (0usize..16).prop_map(Step::Pod),
+    ];
+    proptest::collection::vec(step, 0..150)
+}
+
+/// What the API server does with an eviction; whether the Pod goes.
+fn evict(cluster: &mut Cluster, pod: &Value) -> bool {
+    let (budget, name) = (cluster.get("PodDisruptionBudget", "b").clone(), pod["metadata"]["name"].as_str().unwrap());
+    let status = &budget["status"];
+    if is_healthy(pod) {
+        let allowed = status["disruptionsAllowed"].as_i64().unwrap_or_default();
+        if status["observedGeneration"] != budget["metadata"]["generation"] || allowed == 0 {
+            return false;
+        }
+        let spent = json!({"disruptionsAllowed": allowed - 1, "disruptedPods": {name: cluster.now.to_string()}});
+        cluster.patch("PodDisruptionBudget", "b", &json!({"status": spent}));
+    } else if status["currentHealthy"].as_i64() < status["desiredHealthy"].as_i64() || status["desiredHealthy"].is_null() {
+        return false;
+    }
+    cluster.patch("Pod", name, &json!({"metadata": {"deletionTimestamp": cluster.now.to_string()}}));
+    true
+}
+
+fn is_healthy(pod: &Value) -> bool {
+    pod["metadata"]["deletionTimestamp"].is_null() && !pod["status"]["conditions"].is_null()
+}
+
+fn pod_gets_on(cluster: &mut Cluster, pod: &Value) {
+    let name = pod["metadata"]["name"].as_str().unwrap();
+    if pod["metadata"]["deletionTimestamp"].is_null() {
+        cluster.patch("Pod", name, &json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}));
+    } else {
+        cluster.remove("Pod", name);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However evictions come, no more Pods are missing than the budget allows, and in the end it allows again what it did.
+    #[test]
+    fn budgets_hold(steps in steps(), replicas in 1i64..6, spare in 0i64..3) {
+        let least = (replicas - spare).max(0);
+        let set = format!(
+            "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {{name: web}}\nspec: {{replicas: {replicas}, selector: {{matchLabels: {{app: web}}}}, template: {{metadata: {{labels: {{app: web}}}}}}}}"
+        );
+        let budget = format!("apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {{name: b}}\nspec: {{minAvailable: {least}, selector: {{matchLabels: {{app: web}}}}}}");
+        let mut cluster = Cluster::new(&format!("{set}\n---\n{budget}"));
+        let all = |cluster: &Cluster| -> Vec<Value> { cluster.all("Pod").into_iter().cloned().collect() };
+        let settle = |cluster: &mut Cluster| {
+            for _ in 0..8 {
+                cluster.turn(&ReplicaSets, "web");
+                all(cluster).iter().for_each(|pod| pod_gets_on(cluster, pod));
+                cluster.turn(&Disruption, "b");
+            }
+        };
+        settle(&mut cluster);
+        for step in &steps {
+            let pods = all(&cluster);
+            match step {
+                Step::Budget(after) => {
+                    cluster.turn_cut_off(&Disruption, "b", *after);
+                }
+                Step::Set(after) => {
+                    cluster.turn_cut_off(&ReplicaSets, "web", *after);
+                }
+                Step::Evict(n) => {
+                    if let Some(pod) = pods.get(n % pods.len().max(1)).filter(|p| p["metadata"]["deletionTimestamp"].is_null()) {
+                        evict(&mut cluster, pod);
+                    }
+                }
+                Step::Pod(n) => {
+                    if let Some(pod) = pods.get(n % pods.len().max(1)) {
+                        pod_gets_on(&mut cluster, pod);
+                    }
+                }
+            }
+            let healthy = all(&cluster).iter().filter(|p| is_healthy(p)).count() as i64;
+            prop_assert!(healthy >= least, "{healthy} of {least}");
+        }
+        settle(&mut cluster);
+        let status = cluster.get("PodDisruptionBudget", "b")["status"].clone();
+        prop_assert_eq!(status["disruptionsAllowed"].as_i64(), Some(replicas - least), "{}", status);
+        prop_assert!(status["disruptedPods"].is_null(), "{}", status);
+    }
 }
