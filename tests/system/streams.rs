@@ -14,6 +14,7 @@ use crate::{guests, http};
 pub fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
     vec![
         shared.test("streams::kubectl_runs_commands_in_pods", kubectl_runs_commands_in_pods),
+        shared.test("streams::kubectl_copies_files", kubectl_copies_files),
         shared.test("streams::kubectl_forwards_ports", kubectl_forwards_ports),
         shared.test("streams::pods_and_services_are_reached_through_the_api", pods_and_services_are_reached_through_the_api),
         Trial::test("streams::commands_and_ports_are_the_same_over_tls", commands_and_ports_are_the_same_over_tls),
@@ -67,6 +68,30 @@ fn kubectl_runs_commands_in_pods(cluster: &Cluster) -> Result<(), Failed> {
         assert_eq!(exec("web", "-q", &["sh", "-c", "echo $((6*7))"], ""), Some(("42\n".to_owned(), 0)));
         let (words, code) = exec("box", "-q", &["bash"], "").unwrap_or_default();
         assert!(code != 0 && words.contains("exec: \"bash\": executable file not found in $PATH"), "{words}");
+    }
+    Ok(())
+}
+
+fn kubectl_copies_files(cluster: &Cluster) -> Result<(), Failed> {
+    let namespace = pods(cluster)?;
+    let folder = tempfile::tempdir()?;
+    let large: Vec<u8> = (0..5_000_000_u32).map(|n| (n / 7 % 251) as u8).collect();
+    std::fs::create_dir_all(folder.path().join("out/below"))?;
+    std::fs::write(folder.path().join("out/large"), &large)?;
+    std::fs::write(folder.path().join("out/below/small"), "small\n")?;
+    let local = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    for (websockets, back) in PROTOCOLS.into_iter().zip(["back-1", "back-2"]) {
+        let run = |from: &str, to: &str| cluster.kubectl_with(&[("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", websockets)], &["cp", from, to], "");
+        let there = format!("{namespace}/box:/tmp/{back}");
+        let Some((words, code)) = run(&local("out"), &there) else {
+            eprintln!("kubectl is not installed: passed over");
+            return Ok(());
+        };
+        assert_eq!(code, 0, "{words}");
+        let (words, code) = run(&there, &local(back)).unwrap_or_default();
+        assert_eq!(code, 0, "{words}");
+        assert!(std::fs::read(folder.path().join(back).join("large"))? == large);
+        assert_eq!(std::fs::read(folder.path().join(back).join("below/small"))?, b"small\n");
     }
     Ok(())
 }
