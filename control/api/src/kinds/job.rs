@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::field::{Error, ErrorType, Errors, Path, printed_json};
-use crate::k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
+use crate::k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus, SuccessPolicy};
 use crate::kind::{Kind, Merge, Names, Scope, Subresource};
 use crate::kinds::checks::{IMMUTABLE, not_negative, one_of};
 use crate::kinds::columns::{age, age_cell, containers_and_images, containers_and_images_columns, human_duration, name, name_cell, text as text_column};
@@ -147,9 +147,10 @@ pub(crate) fn validate_spec(spec: &JobSpec, at: &Path) -> Errors {
             errors.push(Error::required(&at.child("completions"), "when completion mode is Indexed"));
         }
     }
-    if spec.backoff_limit_per_index.is_some() && text(&spec.completion_mode) != "Indexed" {
-        let words = "requires indexed completion mode";
-        errors.push(Error::invalid(&at.child("backoffLimitPerIndex"), spec.backoff_limit_per_index, words));
+    errors.extend(by_index(spec, at));
+    let replaced: &[&str] = if spec.pod_failure_policy.is_some() { &["Failed"] } else { &["Failed", "TerminatingOrFailed"] };
+    if let Some(policy) = spec.pod_replacement_policy.as_deref().filter(|p| !replaced.contains(p)) {
+        errors.push(Error::not_supported(&at.child("podReplacementPolicy"), policy, replaced));
     }
     let template_at = at.child("template");
     errors.extend(pod::validate_template(&spec.template, &template_at));
@@ -176,6 +177,69 @@ pub(crate) fn validate_spec(spec: &JobSpec, at: &Path) -> Errors {
     errors
 }
 
+/// An Indexed Job has no more indexes that run at once, or that may fail.
+const MOST_INDEXES: i32 = 100_000;
+const MOST_SUCCESS_RULES: usize = 20;
+
+/// Refusals of what only Indexed Jobs have.
+fn by_index(spec: &JobSpec, at: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let mut refuse = |field: &str, value: Value, words: &str| errors.push(Error::invalid(&at.child(field), value, words));
+    if text(&spec.completion_mode) != "Indexed" {
+        let words = "requires indexed completion mode";
+        if spec.backoff_limit_per_index.is_some() {
+            refuse("backoffLimitPerIndex", printed_json(&spec.backoff_limit_per_index), words);
+        }
+        if spec.max_failed_indexes.is_some() {
+            refuse("maxFailedIndexes", printed_json(&spec.max_failed_indexes), words);
+        }
+        if spec.success_policy.is_some() {
+            refuse("successPolicy", printed_json(&spec.success_policy), words);
+        }
+    } else {
+        if let Some(parallelism) = spec.parallelism.filter(|p| *p > MOST_INDEXES) {
+            refuse("parallelism", parallelism.into(), &format!("must be less than or equal to {MOST_INDEXES} when completion mode is Indexed"));
+        }
+        if let Some(most) = spec.max_failed_indexes.filter(|m| spec.completions.is_some_and(|c| *m > c)) {
+            refuse("maxFailedIndexes", most.into(), "must be less than or equal to completions");
+        }
+        if let Some(most) = spec.max_failed_indexes.filter(|m| *m > MOST_INDEXES) {
+            refuse("maxFailedIndexes", most.into(), &format!("must be less than or equal to {MOST_INDEXES}"));
+        }
+    }
+    if spec.max_failed_indexes.is_some() && spec.backoff_limit_per_index.is_none() {
+        errors.push(Error::required(&at.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified"));
+    }
+    if let Some(policy) = &spec.success_policy {
+        errors.extend(success_policy(policy, spec.completions.unwrap_or_default(), &at.child("successPolicy.rules")));
+    }
+    errors
+}
+
+fn success_policy(policy: &SuccessPolicy, completions: i32, at: &Path) -> Errors {
+    let mut errors = Errors::new();
+    if policy.rules.is_empty() {
+        errors.push(Error::required(at, "at least one rules must be specified when the successPolicy is specified"));
+    }
+    if policy.rules.len() > MOST_SUCCESS_RULES {
+        errors.push(Error::too_many(at, policy.rules.len(), MOST_SUCCESS_RULES));
+    }
+    for (i, rule) in policy.rules.iter().enumerate() {
+        let at = at.index(i);
+        if rule.succeeded_count.is_none() && rule.succeeded_indexes.is_none() {
+            errors.push(Error::required(&at, "at least one of succeededCount or succeededIndexes must be specified"));
+        }
+        if let Some(count) = rule.succeeded_count {
+            let at = at.child("succeededCount");
+            errors.extend(not_negative(Some(count), &at));
+            if count > completions {
+                errors.push(Error::invalid(&at, count, format!("must be less than or equal to {completions} (the number of specified completions)")));
+            }
+        }
+    }
+    errors
+}
+
 fn immutable(new: &JobSpec, old: &JobSpec, may_move: bool, at: &Path) -> Errors {
     let mut errors = Errors::new();
     let mut refuse = |changed: bool, field: &str, value: Value| {
@@ -189,6 +253,7 @@ fn immutable(new: &JobSpec, old: &JobSpec, may_move: bool, at: &Path) -> Errors 
     refuse(new.completion_mode != old.completion_mode, "completionMode", printed_json(&new.completion_mode));
     refuse(new.pod_failure_policy != old.pod_failure_policy, "podFailurePolicy", printed_json(&new.pod_failure_policy));
     refuse(new.backoff_limit_per_index != old.backoff_limit_per_index, "backoffLimitPerIndex", printed_json(&new.backoff_limit_per_index));
+    refuse(new.success_policy != old.success_policy, "successPolicy", printed_json(&new.success_policy));
     refuse(new.managed_by != old.managed_by, "managedBy", printed_json(&new.managed_by));
     let mut template = new.template.clone();
     if let (true, Some(spec), Some(old)) = (may_move, &mut template.spec, &old.template.spec) {
@@ -309,6 +374,35 @@ spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: "bu
                       securityContext: {}
                       terminationGracePeriodSeconds: 30
                 status: {}
+            "#]],
+        );
+    }
+
+    #[test]
+    fn refuses_what_only_indexes_have() {
+        check_refused::<Jobs>(
+            r#"
+metadata: {name: j, uid: u1, creationTimestamp: 2026-01-01T00:00:00Z}
+spec: {backoffLimitPerIndex: 1, successPolicy: {rules: []}, podReplacementPolicy: Never, template: {spec: {restartPolicy: Never, containers: [{name: c, image: "busybox:1"}]}}}
+"#,
+            &expect![[r#"
+                spec.backoffLimitPerIndex: Invalid value: 1: requires indexed completion mode
+                spec.successPolicy: Invalid value: {"rules":[]}: requires indexed completion mode
+                spec.successPolicy.rules: Required value: at least one rules must be specified when the successPolicy is specified
+                spec.podReplacementPolicy: Unsupported value: "Never": supported values: "Failed", "TerminatingOrFailed"
+            "#]],
+        );
+        check_refused::<Jobs>(
+            r#"
+metadata: {name: j, uid: u1, creationTimestamp: 2026-01-01T00:00:00Z}
+spec: {completionMode: Indexed, completions: 3, parallelism: 100001, maxFailedIndexes: 4, successPolicy: {rules: [{}, {succeededCount: 4}]}, template: {spec: {restartPolicy: Never, containers: [{name: c, image: "busybox:1"}]}}}
+"#,
+            &expect![[r#"
+                spec.parallelism: Invalid value: 100001: must be less than or equal to 100000 when completion mode is Indexed
+                spec.maxFailedIndexes: Invalid value: 4: must be less than or equal to completions
+                spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified
+                spec.successPolicy.rules[0]: Required value: at least one of succeededCount or succeededIndexes must be specified
+                spec.successPolicy.rules[1].succeededCount: Invalid value: 4: must be less than or equal to 3 (the number of specified completions)
             "#]],
         );
     }
