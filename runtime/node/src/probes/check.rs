@@ -12,11 +12,13 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use wharf_engine::Body;
 use wharf_net::{ClusterNet, Dial, Proto};
 
+use super::{grpc, tls};
 use crate::Handlers;
 
 /// How a container answered.
@@ -67,13 +69,23 @@ impl Target {
                     Ok((_, output)) => Answer::Failure(output),
                     Err(words) => Answer::Unknown(words),
                 }
+            } else if let Some(action) = &probe.grpc {
+                let at = match self.address(None, &IntOrString::Int(action.port), container) {
+                    Ok(at) => at,
+                    Err(words) => return Answer::Unknown(words),
+                };
+                match self.connect(at).await {
+                    Ok(stream) => grpc::check(stream, at, action.service.as_deref().unwrap_or_default()).await,
+                    Err(words) => Answer::Failure(format!("error: failed to connect service at \"{at}\": {words}")),
+                }
             } else {
-                Answer::Unknown("this node has exec, httpGet and tcpSocket probes only".to_owned())
+                Answer::Unknown("missing probe handler".to_owned())
             }
         };
         match timeout(limit, asked).await {
             Ok(answer) => answer,
             Err(_) => Answer::Failure(match (&probe.http_get, &probe.exec) {
+                _ if probe.grpc.is_some() => format!("timeout: health rpc did not complete within {}s", limit.as_secs_f32()),
                 (Some(action), _) => format!(
                     "Get \"{}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
                     self.address(action.host.as_deref(), &action.port, container).map(|at| url(action, at)).unwrap_or_default()
@@ -97,9 +109,7 @@ impl Target {
     /// Sends a request: the status of the answer, or why there is none.
     pub(crate) async fn get(&self, action: &HTTPGetAction, container: &Container, agent: &str) -> Result<StatusCode, Answer> {
         let at = self.address(action.host.as_deref(), &action.port, container).map_err(Answer::Unknown)?;
-        if action.scheme.as_deref() == Some("HTTPS") {
-            return Err(Answer::Unknown("probes with scheme HTTPS are not supported yet".to_owned()));
-        }
+        let tls = action.scheme.as_deref() == Some("HTTPS");
         let path = action.path.as_deref().filter(|p| !p.is_empty()).unwrap_or("/");
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let mut request = Request::get(path).header(header::USER_AGENT, agent).header(header::ACCEPT, "*/*").header(header::CONNECTION, "close");
@@ -115,13 +125,17 @@ impl Target {
         let request = request.header(header::HOST, host).body(body).map_err(|e| Answer::Unknown(e.to_string()))?;
         let failed = |words: &dyn std::fmt::Display| Answer::Failure(format!("Get \"{}\": {words}", url(action, at)));
         let handler = match at {
-            SocketAddr::V4(v4) => self.handlers.get(v4),
-            SocketAddr::V6(_) => None,
+            SocketAddr::V4(v4) if !tls => self.handlers.get(v4),
+            _ => None,
         };
         match handler {
             Some(handler) => Ok(handler.call(request, SocketAddr::from((self.node, 0))).await.map_or_else(|e| e.status(), |r| r.status())),
             None => {
                 let stream = self.connect(at).await.map_err(|words| failed(&words))?;
+                if tls {
+                    let stream = tls::connect(stream, at.ip()).await.map_err(|e| failed(&e))?;
+                    return ask(stream, request).await.map_err(|e| failed(&e));
+                }
                 ask(stream, request).await.map_err(|e| failed(&e))
             }
         }
@@ -164,7 +178,7 @@ fn url(action: &HTTPGetAction, at: SocketAddr) -> String {
     format!("{}://{}{slash}{path}", action.scheme.as_deref().unwrap_or("HTTP").to_lowercase(), at)
 }
 
-async fn ask(stream: TcpStream, request: Request<Body>) -> Result<StatusCode, hyper::Error> {
+async fn ask(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, request: Request<Body>) -> Result<StatusCode, hyper::Error> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut response = std::pin::pin!(sender.send_request(request));
     tokio::select! {
@@ -221,6 +235,14 @@ mod tests {
                 ),
                 (serde_json::json!({"tcpSocket": {"port": "http"}}), Answer::Success),
                 (serde_json::json!({"tcpSocket": {"port": 81}}), Answer::Failure("dial tcp 10.244.203.5:81: connect: connection refused".into())),
+                (
+                    serde_json::json!({"httpGet": {"port": 81, "scheme": "HTTPS"}}),
+                    Answer::Failure("Get \"https://10.244.203.5:81/\": dial tcp 10.244.203.5:81: connect: connection refused".into()),
+                ),
+                (
+                    serde_json::json!({"grpc": {"port": 81}}),
+                    Answer::Failure("error: failed to connect service at \"10.244.203.5:81\": dial tcp 10.244.203.5:81: connect: connection refused".into()),
+                ),
                 (serde_json::json!({"exec": {"command": ["exit", "0"]}}), Answer::Success),
                 (serde_json::json!({"exec": {"command": ["exit", "1"]}}), Answer::Failure("exit 1".into())),
                 (serde_json::json!({"exec": {"command": ["none"]}}), Answer::Unknown("no such command".into())),

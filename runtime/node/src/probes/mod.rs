@@ -1,7 +1,9 @@
 //! Probes: asking a container how it is ([`check`]), and what its answers mean (pure, [`ProbeState`]).
 
 mod check;
+mod grpc;
 mod state;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

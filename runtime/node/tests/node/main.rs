@@ -90,7 +90,7 @@ impl World {
     }
 
     async fn wait(&self, path: &str, until: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..1500 {
+        for _ in 0..6000 {
             if let Some(object) = self.api.get(path).filter(|o| until(o)) {
                 return object;
             }
@@ -113,7 +113,7 @@ impl World {
     }
 
     async fn event(&self, text: &str) {
-        for _ in 0..250 {
+        for _ in 0..6000 {
             if self.events().iter().any(|e| e.contains(text)) {
                 return;
             }
@@ -291,7 +291,7 @@ async fn an_image_that_changes_in_place_restarts_its_container() {
     // Deleted from the API by force: it ends at once, and its folder goes.
     world.api.delete(&pod);
     let folders = || std::fs::read_dir(world.dir.path().join("node/pods")).unwrap().count();
-    for _ in 0..250 {
+    for _ in 0..6000 {
         if world.handlers.is_empty() && folders() == 0 {
             break;
         }

@@ -169,6 +169,12 @@ async fn a_terminal_is_the_nodes_work() {
     // Ctrl-D ends what reads, not the terminal.
     client.send("cat\rtwo\r\x04").await;
     client.expect("two\r\ntwo\r\n/ # ").await;
+    // Ctrl-C ends what runs, not the shell.
+    client.send("sleep 100000\r").await;
+    client.expect("sleep 100000\r\n").await;
+    client.send("\x03").await;
+    client.expect("^C").await;
+    client.expect("/ # ").await;
     client.send("exit 3\r").await;
     assert_eq!(tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap().code, 3);
     assert_eq!(client.rest().await.0, "exit 3\r\n");

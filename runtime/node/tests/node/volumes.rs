@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{PROBE, World, condition};
 
 /// Sooner than volumes are brought up to date anyway.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(45);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_seen_when_it_is_made() {
