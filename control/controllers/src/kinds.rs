@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     Affinity, ConfigMap, Container, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota, Service, ServiceAccount,
@@ -19,6 +20,9 @@ use crate::resource::{Typed, controller_of, namespace};
 /// Labels, as objects have them.
 pub type Labels = BTreeMap<String, String>;
 
+impl Typed for CertificateSigningRequest {
+    const NAMESPACED: bool = false;
+}
 impl Typed for ClusterRole {
     const NAMESPACED: bool = false;
 }

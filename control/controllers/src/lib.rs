@@ -55,6 +55,14 @@ pub struct Options {
     pub terminated_pod_gc_threshold: usize,
     /// By which CronJobs go that name no time zone.
     pub time_zone: TimeZone,
+    /// Signs the certificates that CertificateSigningRequests ask for; `None`: nobody here does.
+    pub signer: Option<Arc<dyn Signer>>,
+}
+
+/// The cluster's certificate authority.
+pub trait Signer: Send + Sync + std::fmt::Debug {
+    /// Signs a request (PEM) for client or server use or both, for so many seconds at most. Errors are in words.
+    fn sign(&self, request: &str, client: bool, server: bool, seconds: Option<i32>) -> Result<String, String>;
 }
 
 impl Default for Options {
@@ -66,6 +74,7 @@ impl Default for Options {
             node_monitor_grace_period: Duration::from_secs(40),
             terminated_pod_gc_threshold: 12_500,
             time_zone: TimeZone::system(),
+            signer: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota, Service, ServiceAccount,
@@ -172,6 +173,8 @@ pub(crate) trait StartInformer {
 }
 
 world! {
+    /// `certificates.k8s.io/v1`
+    certificate_signing_requests: CertificateSigningRequest,
     /// `rbac.authorization.k8s.io/v1`
     cluster_roles: ClusterRole,
     /// `v1`, of which only [`crate::controllers::root_ca`]'s are kept whole.

@@ -9,6 +9,7 @@ use crate::world::{Turn, World};
 
 pub mod cluster_role_aggregation;
 pub mod cron_job;
+pub mod csr;
 pub mod daemon_set;
 pub mod deployment;
 pub mod disruption;
@@ -74,6 +75,9 @@ pub fn all() -> Vec<Arc<dyn Controller>> {
         Arc::new(disruption::Disruption),
         Arc::new(disruption::StaleDisruption),
         Arc::new(resource_quota::ResourceQuotas::default()),
+        Arc::new(csr::Approving),
+        Arc::new(csr::Signing),
+        Arc::new(csr::Cleaner),
         Arc::new(ttl_after_finished::TtlAfterFinished),
         Arc::new(endpoint_slice::EndpointSlices),
         Arc::new(endpoints::EndpointsController),

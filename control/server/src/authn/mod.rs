@@ -1,5 +1,6 @@
 //! Who asks: an identity that the connection brought (client certificate, in-process client), else a bearer token, else nobody.
 
+mod bootstrap_tokens;
 pub(crate) mod impersonation;
 pub(crate) mod tokens;
 pub(crate) mod websocket;
@@ -24,6 +25,9 @@ pub(crate) fn authenticate(parts: &Parts, tokens: &Tokens, cache: &WatchCache) -
         None => websocket::token(&parts.headers)?,
     };
     let Some(token) = token else { return Ok(Arc::new(Identity::anonymous())) };
+    if let Some((id, secret)) = bootstrap_tokens::parse(&token) {
+        return bootstrap_tokens::authenticate(id, secret, cache).map(Arc::new).ok_or_else(ApiError::unauthorized);
+    }
     match tokens.verify(&token, &[], cache) {
         Ok((identity, _)) => Ok(identity),
         Err(error) => {

@@ -4,6 +4,9 @@
 
 mod files;
 mod kubeconfig;
+mod sign;
+
+pub use sign::ca_hash;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
