@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 
-/// `$XDG_DATA_HOME/wharf`, or `~/.local/share/wharf`.
-pub(crate) fn default_folder() -> Result<PathBuf> {
+/// `$XDG_DATA_HOME/NAME`, or `~/.local/share/NAME`.
+pub(crate) fn default_folder(name: &str) -> Result<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if let Some(data) = absolute("XDG_DATA_HOME") {
-        return Ok(data.join("wharf"));
+        return Ok(data.join(name));
     }
     let home = absolute("HOME").context("neither XDG_DATA_HOME nor HOME is set; say where the data goes with --data-dir")?;
-    Ok(home.join(".local/share/wharf"))
+    Ok(home.join(".local/share").join(name))
 }
 
 /// A data folder that this process holds until it ends.
@@ -23,11 +23,13 @@ pub(crate) fn default_folder() -> Result<PathBuf> {
 pub(crate) struct Folder {
     path: PathBuf,
     lock: File,
+    /// `wharf up`
+    command: &'static str,
 }
 
 impl Folder {
-    /// Makes the folder if need be, and takes it.
-    pub(crate) fn take(path: &Path) -> Result<Folder> {
+    /// Makes the folder if need be, and takes it for this command (`wharf up`).
+    pub(crate) fn take(path: &Path, command: &'static str) -> Result<Folder> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| format!("make the data folder {}", path.display()))?;
         // Keys and Secrets are inside.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).with_context(|| format!("make {} private", path.display()))?;
@@ -47,7 +49,7 @@ impl Folder {
             let holder = if holder.trim().is_empty() { "another process".to_owned() } else { holder.trim().to_owned() };
             bail!("the data folder {} is held by {holder}; stop it, or choose another with --data-dir", path.display());
         }
-        let folder = Folder { path, lock };
+        let folder = Folder { path, lock, command };
         folder.describe("")?;
         Ok(folder)
     }
@@ -58,7 +60,7 @@ impl Folder {
         lock.set_len(0)?;
         lock.seek(SeekFrom::Start(0))?;
         let detail = if what.is_empty() { String::new() } else { format!(" ({what})") };
-        writeln!(lock, "`wharf up` with process id {}{detail}", std::process::id())?;
+        writeln!(lock, "`{}` with process id {}{detail}", self.command, std::process::id())?;
         Ok(())
     }
 
@@ -89,12 +91,12 @@ mod tests {
     fn the_second_is_told_who_holds_it() {
         let place = tempfile::TempDir::new().unwrap();
         let path = place.path().join("data");
-        let first = Folder::take(&path).unwrap();
+        let first = Folder::take(&path, "wharf up").unwrap();
         first.describe("API at https://127.0.0.1:6443").unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        let error = Folder::take(&path).unwrap_err().to_string();
+        let error = Folder::take(&path, "wharf up").unwrap_err().to_string();
         assert!(error.contains(&format!("held by `wharf up` with process id {} (API at https://127.0.0.1:6443)", std::process::id())), "{error}");
         drop(first);
-        Folder::take(&path).unwrap();
+        Folder::take(&path, "wharf up").unwrap();
     }
 }

@@ -1,11 +1,14 @@
 //! The `wharf` program: its commands, and the wiring of the crates that do the work. Errors end here,
 //! as one clear line that says what failed and what to do next.
 
+mod agent;
 mod apply;
 mod data;
 mod kubeconfig;
+mod process;
 mod push;
 mod say;
+mod server;
 mod up;
 
 use std::process::ExitCode;
@@ -24,6 +27,10 @@ struct Arguments {
 enum Command {
     /// Start a cluster on this machine: control plane, nodes, DNS and Ingress in one process.
     Up(Box<up::Arguments>),
+    /// Start a control plane alone; nodes join it with `wharf agent`.
+    Server(server::Arguments),
+    /// Start a node that joins the control plane of `wharf server`.
+    Agent(agent::Arguments),
     /// Pack a component or module as an OCI artifact and push it to a registry.
     Push(push::Arguments),
     /// Compiles one image in a process of its own, within limits. Not for people.
@@ -47,6 +54,8 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Compile { arguments } => return wharf_image::compile::child_main(&arguments, up::compile),
         Command::Up(arguments) => up::run(*arguments),
+        Command::Server(arguments) => server::run(&arguments),
+        Command::Agent(arguments) => agent::run(&arguments),
         Command::Push(arguments) => push::run(&arguments),
     };
     match result {

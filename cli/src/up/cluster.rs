@@ -17,17 +17,17 @@ use tokio_util::sync::CancellationToken;
 use wharf_image::{CompileCommand, Images};
 use wharf_net::{ClusterNet, ListenerKind, Mode, PodNet, Proto, Scope};
 use wharf_node::{Handlers, KubeletTls, NativeImage, NodeConfig};
+use wharf_server::Identity;
 use wharf_server::pki::Pki;
-use wharf_server::{ApiServer, Identity};
-use wharf_store::{RedbStore, Store};
 
 use crate::data::{Folder, write_private};
 use crate::say::Progress;
+use crate::up::control::{Control, Options, Wiring};
 use crate::up::coredns::CoreDns;
 use crate::up::dialer::{KUBELET_PORT, Kubelets, OverTls, PodNetwork};
 use crate::up::ingress::Controller;
 use crate::up::tasks::Group;
-use crate::up::{Arguments, addons, control_plane, local_images, names};
+use crate::up::{Arguments, control_plane, edge, local_images, names};
 use crate::{apply, kubeconfig};
 
 /// The port at which Pods find the API server on the first node.
@@ -44,11 +44,9 @@ pub(crate) struct Cluster {
     nodes: Vec<String>,
     images: Images,
     admin: kube::Client,
-    store: Arc<RedbStore>,
-    /// Ended in this order: who takes requests and runs Pods, who decides, who answers.
+    /// Who takes requests and runs Pods; ended before the control plane.
     workloads: Group,
-    control: Group,
-    server: Group,
+    control: Control,
     failures: Mutex<mpsc::Receiver<anyhow::Error>>,
     /// Addresses of the cluster that this process answers itself.
     _listeners: Vec<wharf_net::Guard>,
@@ -72,8 +70,6 @@ impl Cluster {
         let nodes = node_names(arguments.workers);
         let addresses: Vec<Ipv4Addr> = (1..=nodes.len()).map(|n| Ipv4Addr::new(10, 88, 0, u8::try_from(n).unwrap_or(u8::MAX))).collect();
         let pki = Pki::open(&folder.join("pki"), &server_names(api, &addresses)).context("certificates")?;
-        let store = RedbStore::open(&folder.join("store").join("wharf.redb"), wharf_store::Options::default()).context("open the store")?;
-        let store = Arc::new(store);
         let net = ClusterNet::new(PodNet::new(loopback_mode()));
         let mut listeners = Vec::new();
         let api_in_cluster = SocketAddrV4::new(addresses[0], API_PORT);
@@ -81,9 +77,7 @@ impl Cluster {
         listeners.push(net.listeners.register(Proto::Tcp, api_in_cluster, Scope::Address, at, ListenerKind::Socket, "kube-apiserver")?);
 
         let (sender, failures) = mpsc::channel(1);
-        let server_group = Group::new(sender.clone());
-        let control = Group::new(sender.clone());
-        let workloads = Group::new(sender);
+        let workloads = Group::new(sender.clone());
 
         let kubelets = Kubelets::default();
         let dialer: Arc<dyn wharf_server::NodeDialer> = if arguments.kubelet_over_tls {
@@ -92,38 +86,26 @@ impl Cluster {
         } else {
             Arc::new(kubelets.clone())
         };
-        let mut config = wharf_server::Config::new(store.clone(), pki.clone(), dialer, SocketAddr::V4(api_in_cluster));
-        config.pod_dialer = Arc::new(PodNetwork(net.clone()));
-        let server = ApiServer::new(config).await.context("start the API server")?;
-        server_group.spawn("API server", {
-            let (server, token) = (server.clone(), server_group.token());
-            async move { server.serve(api_listener, token).await }
-        });
+        let wiring = Wiring {
+            pki: pki.clone(),
+            nodes: dialer,
+            pods: Some(Arc::new(PodNetwork(net.clone()))),
+            advertise: SocketAddr::V4(api_in_cluster),
+        };
+        let control = Control::start(folder, wiring, api_listener, Options::default(), &sender).await?;
+        let server = control.server().clone();
         let ours = pki.kubeconfig(kubeconfig::NAME, &format!("https://{}", reachable(api)));
         let own = folder.join("kubeconfig");
         write_private(&own, ours.as_bytes())?;
         progress.step("API server, on the objects of the data folder");
 
-        let clients: wharf_controllers::Clients = {
-            let server = server.clone();
-            Arc::new(move |account: &'static str| {
-                server.client(match account {
-                    wharf_controllers::SHARED_INFORMERS => Identity::new("system:kube-controller-manager", &[]),
-                    account => Identity::service_account("kube-system", account),
-                })
-            })
-        };
-        let options = wharf_controllers::Options { ca_pem: pki.ca_certificate().to_owned(), ..wharf_controllers::Options::default() };
-        control.spawn("controllers", wharf_controllers::run(clients, options, control.token()));
-        let scheduler = server.client(Identity::scheduler());
-        control.spawn("scheduler", wharf_scheduler::run(scheduler, wharf_scheduler::Options::default(), control.token()));
-
         let engine = wharf_engine::Engine::new(wharf_engine::EngineConfig::default()).context("set up the WebAssembly engine")?;
-        let images = open_images(folder, &engine, &pki)?;
+        let images = open_images(folder, &engine, pki.ca_certificate(), true)?;
         let handlers = Handlers::new();
-        let (dns, resolver) = names::start(&server, &net, &workloads);
+        let (dns, resolver) = names::start(server.client(Identity::service_account("kube-system", "coredns")), &net, &workloads);
         let coredns: Arc<dyn NativeImage> = Arc::new(CoreDns::new(dns));
-        let ingress = crate::up::edge::start(&server, &net, handlers.clone(), &addresses, &workloads)?;
+        let ingress = server.client(Identity::service_account("kube-system", "ingress-nginx"));
+        let ingress = edge::ingress(ingress, &net, handlers.clone(), &addresses, &workloads)?;
         let ingress: Arc<dyn NativeImage> = Arc::new(Controller::new(ingress, http_listener, https_listener, logs.of("wharf_ingress"))?);
         for (index, (name, address)) in nodes.iter().zip(&addresses).enumerate() {
             let mut config = NodeConfig::new(
@@ -158,24 +140,11 @@ impl Cluster {
                 async move { node.run(token).await }
             });
         }
+        edge::proxy(server.client(Identity::new("system:kube-proxy", &[])), &net, &addresses, &workloads);
 
-        let admin = server.client(Identity::admin());
-        control.spawn("addons", addons::keep(admin.clone(), control.token()));
-        let cluster = Cluster {
-            api,
-            http,
-            https,
-            kubeconfig: own,
-            nodes,
-            images,
-            admin,
-            store,
-            workloads,
-            control,
-            server: server_group,
-            failures: Mutex::new(failures),
-            _listeners: listeners,
-        };
+        let admin = control.admin().clone();
+        let cluster =
+            Cluster { api, http, https, kubeconfig: own, nodes, images, admin, workloads, control, failures: Mutex::new(failures), _listeners: listeners };
         tokio::select! {
             ready = tokio::time::timeout(READY, cluster.nodes_ready()) => {
                 ready.with_context(|| format!("the nodes are not Ready after {} s; -v tells more", READY.as_secs()))??;
@@ -236,8 +205,6 @@ impl Cluster {
     pub(crate) async fn stop(&self) {
         self.workloads.end().await;
         self.control.end().await;
-        self.server.end().await;
-        self.store.close().await;
     }
 
     async fn nodes_ready(&self) -> Result<()> {
@@ -298,7 +265,7 @@ impl Cluster {
     }
 }
 
-async fn listen(address: SocketAddr, flag: &str, what: &str) -> Result<TcpListener> {
+pub(crate) async fn listen(address: SocketAddr, flag: &str, what: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listen at {address} for {what}; choose another address with {flag}, or port 0 for a free one"))
 }
 
@@ -309,7 +276,7 @@ fn node_names(workers: u8) -> Vec<String> {
 }
 
 /// Names for the API server's certificate beside those it always has.
-fn server_names(api: SocketAddr, nodes: &[Ipv4Addr]) -> Vec<String> {
+pub(crate) fn server_names(api: SocketAddr, nodes: &[Ipv4Addr]) -> Vec<String> {
     let mut names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
     names.push(reachable(api).ip().to_string());
     if api.ip().is_unspecified()
@@ -321,7 +288,7 @@ fn server_names(api: SocketAddr, nodes: &[Ipv4Addr]) -> Vec<String> {
 }
 
 /// An address that can be dialled: the loopback one in place of `0.0.0.0`.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(a) if a.ip().is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, a.port())),
         SocketAddr::V6(a) if a.ip().is_unspecified() => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, a.port())),
@@ -336,12 +303,15 @@ fn loopback_mode() -> Mode {
     Mode::loopback(&std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default())
 }
 
-fn open_images(folder: &Folder, engine: &wharf_engine::Engine, pki: &Pki) -> Result<Images> {
+/// The image store of this process's nodes, which trusts registries with the cluster's certificates too.
+pub(crate) fn open_images(folder: &Folder, engine: &wharf_engine::Engine, cluster_ca: &str, aliases: bool) -> Result<Images> {
     let compile = CompileCommand::current_exe().context("find our own executable")?;
     let compatibility = wharf_image::Compatibility { p2: engine.compatibility(wharf_engine::Flavor::P2), p3: engine.compatibility(wharf_engine::Flavor::P3) };
     let mut options = wharf_image::Options::new(compile, compatibility, wharf_image::Offers::new(wharf_engine::offers()));
-    options.aliases = wharf_image::Aliases::tutorials();
-    options.transport.extra_roots.push(pki.ca_certificate().as_bytes().to_vec());
+    if aliases {
+        options.aliases = wharf_image::Aliases::tutorials();
+    }
+    options.transport.extra_roots.push(cluster_ca.as_bytes().to_vec());
     Images::open(folder.join("images"), options).context("open the image store")
 }
 

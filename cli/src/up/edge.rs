@@ -8,20 +8,19 @@ use http::Request;
 use wharf_ingress::{Body, Ingress, LocalError, LocalFailure, LocalFuture, LocalHandlers, Options, ServiceProxy, ServiceProxyOptions};
 use wharf_net::ClusterNet;
 use wharf_node::Handlers;
-use wharf_server::{ApiServer, Identity};
 
 use crate::up::tasks::Group;
 
-/// Starts them; they work in the background. The Ingress is served by its Pods ([`crate::up::ingress`]).
-pub(crate) fn start(server: &ApiServer, net: &Arc<ClusterNet>, handlers: Arc<Handlers>, addresses: &[Ipv4Addr], group: &Group) -> Result<Arc<Ingress>> {
-    let proxy = ServiceProxy::new(net.clone(), ServiceProxyOptions { nodes: addresses.to_vec(), ..ServiceProxyOptions::default() });
-    let client = server.client(Identity::new("system:kube-proxy", &[]));
+/// The Services' listeners for native programs, on the nodes of this process.
+pub(crate) fn proxy(client: kube::Client, net: &Arc<ClusterNet>, nodes: &[Ipv4Addr], group: &Group) {
+    let proxy = ServiceProxy::new(net.clone(), ServiceProxyOptions { nodes: nodes.to_vec(), ..ServiceProxyOptions::default() });
     group.spawn("Service proxy", forever(proxy.run(client, group.token())));
+}
 
-    // Every node's address leads here; the first one's is shown.
-    let options = Options { addresses: addresses.iter().take(1).map(|ip| (*ip).into()).collect(), ..Options::default() };
+/// The Ingress, served by its Pods ([`crate::up::ingress`]). Every node's address leads to it; the first one's is shown.
+pub(crate) fn ingress(client: kube::Client, net: &Arc<ClusterNet>, handlers: Arc<Handlers>, nodes: &[Ipv4Addr], group: &Group) -> Result<Arc<Ingress>> {
+    let options = Options { addresses: nodes.iter().take(1).map(|ip| (*ip).into()).collect(), ..Options::default() };
     let ingress = Ingress::new(net.clone(), Arc::new(InProcess(handlers)), options).context("set up the Ingress")?;
-    let client = server.client(Identity::service_account("kube-system", "ingress-nginx"));
     group.spawn("Ingress controller", forever(ingress.clone().run(client, group.token())));
     Ok(ingress)
 }

@@ -1,30 +1,31 @@
 //! `wharf up`: a whole cluster in this process.
 
 mod addons;
-mod cluster;
-mod control_plane;
-mod coredns;
-mod dialer;
-mod edge;
+pub(crate) mod cluster;
+pub(crate) mod control;
+pub(crate) mod control_plane;
+pub(crate) mod coredns;
+pub(crate) mod dialer;
+pub(crate) mod edge;
 mod ingress;
 mod local_images;
-mod names;
+pub(crate) mod names;
 mod report;
 #[cfg(test)]
 mod streams_tests;
-mod tasks;
+pub(crate) mod tasks;
 mod wait;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use cluster::Cluster;
 
+use crate::process::{self, Signals};
 use crate::say::Progress;
 use crate::{apply, data};
 
@@ -84,14 +85,8 @@ pub(crate) fn compile(flavor: wharf_image::Flavor, wasm: &[u8]) -> Result<Vec<u8
 /// Runs the cluster until it is told to stop.
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
     let logs = control_plane::Logs::new();
-    log(arguments.verbose, &logs);
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    raise_open_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    let result = runtime.block_on(serve(arguments, &logs));
-    // What still blocks (a guest in a host call) must not keep the process.
-    runtime.shutdown_timeout(Duration::from_secs(2));
-    result
+    process::log(arguments.verbose, &logs);
+    process::block_on(serve(arguments, &logs))
 }
 
 async fn serve(arguments: Arguments, logs: &control_plane::Logs) -> Result<()> {
@@ -104,8 +99,8 @@ async fn serve(arguments: Arguments, logs: &control_plane::Logs) -> Result<()> {
         manifests.push((path.clone(), apply::read(path)?));
     }
     let folder = match &arguments.data_dir {
-        Some(folder) => data::Folder::take(folder)?,
-        None => data::Folder::take(&data::default_folder()?)?,
+        Some(folder) => data::Folder::take(folder, "wharf up")?,
+        None => data::Folder::take(&data::default_folder("wharf")?, "wharf up")?,
     };
     let starting = async {
         let cluster = Cluster::start(&arguments, &folder, logs, &stop, &progress).await?;
@@ -145,52 +140,4 @@ async fn serve(arguments: Arguments, logs: &control_plane::Logs) -> Result<()> {
         None => Ok(()),
         Some(error) => Err(error),
     }
-}
-
-/// A Pod that listens holds descriptors: takes as many as the system lets this process have.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
-        tracing::warn!(%error, "the limit of open files could not be raised: few Pods will fit");
-    }
-}
-
-/// Ctrl-C and the polite kill.
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Signals> {
-        let listen = |kind| signal(kind).context("listen for signals");
-        Ok(Signals { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "Ctrl-C",
-            _ = self.terminate.recv() => "SIGTERM",
-        }
-    }
-}
-
-fn log(verbose: u8, logs: &control_plane::Logs) {
-    use std::io::IsTerminal;
-    use tracing_subscriber::layer::{Layer, SubscriberExt};
-    use tracing_subscriber::util::SubscriberInitExt;
-    use tracing_subscriber::{EnvFilter, fmt};
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "debug",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        let quiet = "hyper=warn,hyper_util=warn,rustls=warn,h2=warn,tower=warn,kube_client=warn,wasmtime=warn,cranelift=warn,hickory=warn,hickory_server=warn";
-        EnvFilter::new(format!("{level},{quiet}"))
-    });
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let stderr = fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_filter(filter);
-    tracing_subscriber::registry().with(stderr).with(logs.layer()).init();
 }

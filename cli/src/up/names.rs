@@ -8,17 +8,15 @@ use futures::future::BoxFuture;
 use wharf_dns::{Dns, Options};
 use wharf_net::ClusterNet;
 use wharf_node::{LookupError, Resolver};
-use wharf_server::{ApiServer, Identity};
 
 use crate::up::tasks::Group;
 
 /// The ClusterIP of kube-dns.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 
-/// Starts it.
-pub(crate) fn start(server: &ApiServer, net: &ClusterNet, group: &Group) -> (Arc<Dns>, Arc<dyn Resolver>) {
+/// Starts it, as a client that may read Services, EndpointSlices and Namespaces.
+pub(crate) fn start(client: kube::Client, net: &ClusterNet, group: &Group) -> (Arc<Dns>, Arc<dyn Resolver>) {
     let dns = Dns::new(Options { own: vec![IpAddr::V4(net.pod_net.kernel_ip(ADDRESS)), IpAddr::V4(ADDRESS)], ..Options::default() });
-    let client = server.client(Identity::service_account("kube-system", "coredns"));
     group.spawn("cluster DNS", {
         let (dns, token) = (dns.clone(), group.token());
         async move {

@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn the_pods_are_pods() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::take(dir.path()).unwrap();
+        let folder = Folder::take(dir.path(), "wharf up").unwrap();
         let api = "10.88.0.1:6443".parse().unwrap();
         for (part, pod) in PARTS.iter().zip(pods(&folder, api).unwrap()) {
             assert_eq!(pod.metadata.name.as_deref(), Some(part.name));

@@ -66,7 +66,7 @@ fn decide(json: &[u8], id: &str, secret: &str, now: Timestamp) -> Option<Identit
         groups.push(group.to_owned());
     }
     let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
-    Some(Identity::new(&format!("system:bootstrap:{id}"), &groups))
+    Some(Identity::new(format!("system:bootstrap:{id}"), &groups))
 }
 
 /// Compares without telling by its time how much was right.

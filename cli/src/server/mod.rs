@@ -1,0 +1,132 @@
+//! `wharf server`: the control plane alone, for nodes that are processes of their own (`wharf agent`).
+
+mod join;
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::sync::mpsc;
+use wharf_net::{Mode, PodNet};
+use wharf_server::pki::Pki;
+
+use crate::data::{Folder, default_folder, write_private};
+use crate::kubeconfig;
+use crate::process::{self, Signals};
+use crate::say::Progress;
+use crate::up::cluster::{listen, reachable, server_names};
+use crate::up::control::{Control, Options, Wiring};
+use crate::up::control_plane::Logs;
+use crate::up::dialer::OverTls;
+
+/// How long requests and the store may take to end.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// What `wharf server` is told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  wharf server                                          prints the command by which nodes join
+  wharf server --advertise-address 192.168.1.10         where several networks could be meant
+  wharf server --kubeconfig ~/.kube/config              and make it kubectl's current context
+
+Nodes are started with `wharf agent`, on any machine that reaches the API.")]
+pub(crate) struct Arguments {
+    /// Where objects and certificates are kept [default: wharf-server in the XDG data folder].
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Where the Kubernetes API listens; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:6443")]
+    api_addr: SocketAddr,
+    /// The IP address at which nodes and Pods reach the API [default: the one of --api-addr, or of this machine's default route].
+    #[arg(long, value_name = "IP")]
+    advertise_address: Option<IpAddr>,
+    /// Merge the context `wharf` into this kubeconfig as well, once the API answers.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// How long a node may be silent before it counts as unhealthy, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(4..=86_400))]
+    node_monitor_grace_period: u64,
+    /// Log more: -v what happens, -vv how. `RUST_LOG` says it in detail.
+    #[arg(long, short, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// Runs the control plane until it is told to stop.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    process::log(arguments.verbose, &Logs::new());
+    process::block_on(serve(arguments))
+}
+
+async fn serve(arguments: &Arguments) -> Result<()> {
+    let progress = Progress::new();
+    let mut signals = Signals::new()?;
+    let folder = match &arguments.data_dir {
+        Some(folder) => Folder::take(folder, "wharf server")?,
+        None => Folder::take(&default_folder("wharf-server")?, "wharf server")?,
+    };
+    let listener = listen(arguments.api_addr, "--api-addr", "the API").await?;
+    let api = listener.local_addr()?;
+    let advertised = SocketAddr::new(advertised(arguments.advertise_address, api)?, api.port());
+    folder.describe(&format!("API at https://{advertised}"))?;
+
+    let mut names = server_names(api, &[]);
+    names.push(advertised.ip().to_string());
+    let pki = Pki::open(&folder.join("pki"), &names).context("certificates")?;
+    let identity = pki.client("kube-apiserver-kubelet-client", &["system:masters"]).context("the kubelet client's certificate")?;
+    let kubelets = OverTls::new(pki.client_tls(Some(&identity)).context("the kubelet client's TLS")?, PodNet::new(Mode::Routed));
+    let wiring = Wiring { pki: pki.clone(), nodes: Arc::new(kubelets), pods: None, advertise: advertised };
+    let (sender, mut failures) = mpsc::channel(1);
+    let options = Options { node_monitor_grace_period: Duration::from_secs(arguments.node_monitor_grace_period), ..Options::default() };
+    let control = Control::start(&folder, wiring, listener, options, &sender).await?;
+    let token = join::prepare(control.admin(), &folder, &pki, advertised).await?;
+
+    let own = folder.join("kubeconfig");
+    let ours = pki.kubeconfig(kubeconfig::NAME, &format!("https://{}", reachable(api)));
+    write_private(&own, ours.as_bytes())?;
+    if let Some(file) = &arguments.kubeconfig {
+        kubeconfig::merge_into(file, &ours)?;
+    }
+    progress.step(&format!("API        https://{advertised}"));
+    progress.line("");
+    progress.line("Nodes join with:");
+    let hash = pki.ca_hash().map_err(anyhow::Error::msg).context("the CA's certificate")?;
+    let command = format!("wharf agent --server https://{advertised} --token {token} --discovery-token-ca-cert-hash {hash}");
+    progress.line(&format!("  {}", progress.strong(&command)));
+    progress.line("");
+    progress.line(&format!("  {}", progress.strong(&format!("export KUBECONFIG={}", own.display()))));
+    progress.line("  kubectl get nodes -w");
+    progress.line("");
+    progress.line("Ctrl-C stops the control plane; Pods go on, and its objects stay.");
+
+    let failed = tokio::select! {
+        name = signals.next() => {
+            progress.line(&format!("\n{name}: stopping; once more to stop at once"));
+            None
+        }
+        error = failures.recv() => error,
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(DRAIN, control.end()) => {}
+        _ = signals.next() => {}
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// The address by which others know the API.
+fn advertised(wanted: Option<IpAddr>, api: SocketAddr) -> Result<IpAddr> {
+    if let Some(wanted) = wanted {
+        return Ok(wanted);
+    }
+    if !api.ip().is_unspecified() {
+        return Ok(api.ip());
+    }
+    // Nothing is sent: the kernel only says which address it would send from.
+    let route = || -> std::io::Result<IpAddr> {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect("192.0.2.1:9")?;
+        Ok(socket.local_addr()?.ip())
+    };
+    route().context("this machine has no default route that would tell its address; say with --advertise-address at which address nodes reach the API")
+}
