@@ -6,7 +6,7 @@ mod files;
 mod kubeconfig;
 mod sign;
 
-pub use sign::ca_hash;
+pub use sign::{ca_hash, is_good_for};
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

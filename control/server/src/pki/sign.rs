@@ -59,6 +59,14 @@ pub fn ca_hash(pem: &str) -> Result<String, String> {
     Ok(digest.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}")))
 }
 
+/// Whether a certificate (PEM) is this user's and will be for another month.
+pub fn is_good_for(pem: &str, user: &str) -> bool {
+    let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(pem.as_bytes()) else { return false };
+    let Ok(certificate) = pem.parse_x509() else { return false };
+    let named = certificate.subject().iter_common_name().any(|n| n.as_str() == Ok(user));
+    named && certificate.validity().not_after.timestamp() > Timestamp::now().as_second() + 30 * 24 * 3600
+}
+
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair};

@@ -1,0 +1,169 @@
+//! `wharf agent`: a node that is a process of its own, on any machine that reaches the control plane.
+//!
+//! Its Pods have the addresses that the API shows (routed mode): every node is the way to its own part of the Pods' network.
+
+mod join;
+mod routes;
+mod serving;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::Taint;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use wharf_net::{ClusterNet, Mode, PodNet};
+use wharf_node::{Handlers, NativeImage, Node, NodeConfig};
+
+use crate::data::{Folder, default_folder};
+use crate::process::{self, Signals};
+use crate::say::Progress;
+use crate::up::cluster::open_images;
+use crate::up::control_plane::Logs;
+use crate::up::coredns::CoreDns;
+use crate::up::dialer::KUBELET_PORT;
+use crate::up::tasks::Group;
+use crate::up::{edge, names};
+
+/// How long containers may take to end.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// What `wharf agent` is told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  wharf agent --server https://192.168.1.10:6443 --token abcdef.0123456789abcdef \\
+      --discovery-token-ca-cert-hash sha256:…              as `wharf server` prints it
+  wharf agent --server https://192.168.1.10:6443           later: the node has its certificate
+
+It needs CAP_NET_ADMIN, for the routes to Pods, and CAP_NET_BIND_SERVICE where Pods listen below port 1024.")]
+pub(crate) struct Arguments {
+    /// The API of the control plane.
+    #[arg(long, value_name = "URL")]
+    server: String,
+    /// The bootstrap token, needed the first time.
+    #[arg(long, value_name = "TOKEN", env = "WHARF_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// `sha256:…` of the public key of the cluster's CA, needed the first time: by this the machine knows whom it joins.
+    #[arg(long, value_name = "HASH")]
+    discovery_token_ca_cert_hash: Option<String>,
+    /// The node's name [default: this machine's].
+    #[arg(long, value_name = "NAME")]
+    node_name: Option<String>,
+    /// The node's IP address [default: the one from which it reaches the API].
+    #[arg(long, value_name = "IP")]
+    node_ip: Option<Ipv4Addr>,
+    /// Labels to register with. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    node_labels: Vec<(String, String)>,
+    /// Taints to register with. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE:EFFECT", value_parser = taint)]
+    register_with_taints: Vec<Taint>,
+    /// Where certificates, images, volumes and logs are kept [default: wharf-agent in the XDG data folder].
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Log more: -v what happens, -vv how. `RUST_LOG` says it in detail.
+    #[arg(long, short, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// Runs the node until it is told to stop.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    process::log(arguments.verbose, &Logs::new());
+    process::block_on(serve(arguments))
+}
+
+async fn serve(arguments: &Arguments) -> Result<()> {
+    let progress = Progress::new();
+    let mut signals = Signals::new()?;
+    let folder = match &arguments.data_dir {
+        Some(folder) => Folder::take(folder, "wharf agent")?,
+        None => Folder::take(&default_folder("wharf-agent")?, "wharf agent")?,
+    };
+    let name = match &arguments.node_name {
+        Some(name) => name.clone(),
+        None => std::fs::read_to_string("/proc/sys/kernel/hostname").context("read this machine's name")?.trim().to_lowercase(),
+    };
+    folder.describe(&format!("node {name}"))?;
+    let asked =
+        join::Asked { server: &arguments.server, token: arguments.token.as_deref(), ca_hash: arguments.discovery_token_ca_cert_hash.as_deref(), node: &name };
+    let joined = tokio::select! {
+        joined = join::join(&folder, asked, &progress) => joined?,
+        signal = signals.next() => bail!("stopped by {signal} while joining"),
+    };
+    let address = match arguments.node_ip {
+        Some(address) => address,
+        None => joined.local_address().await?,
+    };
+
+    let (sender, mut failures) = mpsc::channel(1);
+    let group = Group::new(sender);
+    let routes = routes::Routes::new().context("open a netlink socket")?;
+    routes.claim_services().await?;
+    let net = ClusterNet::new(PodNet::new(Mode::Routed));
+    let engine = wharf_engine::Engine::new(wharf_engine::EngineConfig::default()).context("set up the WebAssembly engine")?;
+    let images = open_images(&folder, &engine, &joined.ca, false)?;
+    let (dns, resolver) = names::start(joined.client.clone(), &net, &group);
+    let listener = TcpListener::bind((address, KUBELET_PORT)).await;
+    let listener = listener.with_context(|| format!("listen at {address}:{KUBELET_PORT} for the kubelet API"))?;
+
+    let handlers = Handlers::new();
+    let mut config = NodeConfig::new(&name, joined.client.clone(), engine, images, net.clone(), handlers, folder.join("node"), address, resolver);
+    config.cluster_ca = joined.ca.as_bytes().to_vec();
+    config.version = wharf_server::VERSION.to_owned();
+    config.labels = arguments.node_labels.iter().cloned().collect();
+    config.taints = arguments.register_with_taints.clone();
+    config.native = vec![Arc::new(CoreDns::new(dns)) as Arc<dyn NativeImage>];
+    let node = Node::new(config).with_context(|| format!("node {name}"))?;
+    group.spawn("routes", routes.run(joined.client.clone(), name.clone(), group.token()));
+    group.spawn("kubelet API", serving::serve(joined.clone(), folder.join("pki"), name.clone(), IpAddr::V4(address), listener, node.kubelet(), group.token()));
+    group.spawn("node", {
+        let token = group.token();
+        async move { node.run(token).await }
+    });
+    edge::proxy(joined.client.clone(), &net, &[address], &group);
+    progress.step(&format!("node       {name} at {address}, of the cluster at {}", arguments.server));
+    progress.line("Ctrl-C stops the node; its Pods stay in the API, and start again with it.");
+
+    let failed = tokio::select! {
+        name = signals.next() => {
+            progress.line(&format!("\n{name}: stopping; once more to stop at once"));
+            None
+        }
+        error = failures.recv() => error,
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(DRAIN, group.end()) => {}
+        _ = signals.next() => {}
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("not of the form KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn taint(text: &str) -> Result<Taint, String> {
+    let (left, effect) = text.rsplit_once(':').ok_or("not of the form KEY=VALUE:EFFECT")?;
+    if !matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
+        return Err(format!("{effect:?} is not one of NoSchedule, PreferNoSchedule, NoExecute"));
+    }
+    let (key, value) = left.split_once('=').unwrap_or((left, ""));
+    Ok(Taint { key: key.to_owned(), value: Some(value.to_owned()).filter(|v| !v.is_empty()), effect: effect.to_owned(), ..Taint::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taints_are_read_as_kubectl_writes_them() {
+        let read = |text: &str| taint(text).map(|t| (t.key, t.value, t.effect));
+        assert_eq!(read("gpu=yes:NoSchedule"), Ok(("gpu".into(), Some("yes".into()), "NoSchedule".into())));
+        assert_eq!(read("gpu:NoExecute"), Ok(("gpu".into(), None, "NoExecute".into())));
+        assert!(read("gpu").is_err() && read("gpu=yes:Never").is_err());
+    }
+}
