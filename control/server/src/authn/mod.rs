@@ -43,7 +43,7 @@ fn bearer(header: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// Paths that need no credentials: health and version.
+/// Paths for which nobody in particular may ask, RBAC permitting: health, version, and whose cluster it is for a machine that joins.
 pub(crate) fn open_to_all(path: &str) -> bool {
-    matches!(path, "/healthz" | "/livez" | "/readyz" | "/version" | "/version/")
+    matches!(path, "/healthz" | "/livez" | "/readyz" | "/version" | "/version/" | "/api/v1/namespaces/kube-public/configmaps/cluster-info")
 }
