@@ -16,9 +16,11 @@ use crate::up::{coredns, ingress};
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Applies them once, and ends with the token.
-pub(crate) async fn keep(client: Client, token: CancellationToken) -> Result<(), Infallible> {
+///
+/// The Ingress controller only where its Pods can run: its image is code of the process that `wharf up` is.
+pub(crate) async fn keep(client: Client, with_ingress: bool, token: CancellationToken) -> Result<(), Infallible> {
     let apply = async {
-        while let Err(error) = apply(&client).await {
+        while let Err(error) = apply(&client, with_ingress).await {
             tracing::warn!(%error, "the cluster's DNS and Ingress could not be deployed; it will be tried again");
             tokio::time::sleep(AGAIN).await;
         }
@@ -28,11 +30,14 @@ pub(crate) async fn keep(client: Client, token: CancellationToken) -> Result<(),
     Ok(())
 }
 
-async fn apply(client: &Client) -> Result<(), kube::Error> {
+async fn apply(client: &Client, with_ingress: bool) -> Result<(), kube::Error> {
     create::<ServiceAccount>(client, "coredns", json!({"apiVersion": "v1", "kind": "ServiceAccount"})).await?;
     create::<ConfigMap>(client, "coredns", json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"Corefile": COREFILE}})).await?;
     create::<Deployment>(client, "coredns", dns()).await?;
-    create::<Deployment>(client, ingress::NAME, controller()).await
+    if with_ingress {
+        create::<Deployment>(client, ingress::NAME, controller()).await?;
+    }
+    Ok(())
 }
 
 /// Creates it in `kube-system`; one that is there is the user's to change.

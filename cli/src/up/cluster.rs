@@ -86,7 +86,8 @@ impl Cluster {
         } else {
             Arc::new(kubelets.clone())
         };
-        let wiring = Wiring { pki: pki.clone(), nodes: dialer, pods: Some(Arc::new(PodNetwork(net.clone()))), advertise: SocketAddr::V4(api_in_cluster) };
+        let wiring =
+            Wiring { pki: pki.clone(), nodes: dialer, pods: Some(Arc::new(PodNetwork(net.clone()))), advertise: SocketAddr::V4(api_in_cluster), ingress: true };
         let control = Control::start(folder, wiring, api_listener, Options::default(), &sender).await?;
         let server = control.server().clone();
         let ours = pki.kubeconfig(kubeconfig::NAME, &format!("https://{}", reachable(api)));
