@@ -38,7 +38,7 @@ struct State {
 }
 
 /// (group/version, plural, kind, namespaced)
-const KINDS: [(&str, &str, &str, bool); 23] = [
+const KINDS: [(&str, &str, &str, bool); 24] = [
     ("v1", "configmaps", "ConfigMap", true),
     ("v1", "endpoints", "Endpoints", true),
     ("v1", "events", "Event", true),
@@ -58,6 +58,7 @@ const KINDS: [(&str, &str, &str, bool); 23] = [
     ("apps/v1", "statefulsets", "StatefulSet", true),
     ("batch/v1", "cronjobs", "CronJob", true),
     ("batch/v1", "jobs", "Job", true),
+    ("certificates.k8s.io/v1", "certificatesigningrequests", "CertificateSigningRequest", false),
     ("coordination.k8s.io/v1", "leases", "Lease", true),
     ("discovery.k8s.io/v1", "endpointslices", "EndpointSlice", true),
     ("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", true),
