@@ -202,7 +202,7 @@ impl Drop for Cluster {
 }
 
 /// The path of the collection that an object belongs to.
-fn collection(object: &Value, namespace: &str) -> Result<String, Failed> {
+pub fn collection(object: &Value, namespace: &str) -> Result<String, Failed> {
     let (version, kind) = (object["apiVersion"].as_str().ok_or("apiVersion")?, object["kind"].as_str().ok_or("kind")?);
     let lower = kind.to_lowercase();
     let plural = match lower.as_str() {

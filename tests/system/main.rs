@@ -18,6 +18,7 @@ mod network;
 mod program;
 mod registry;
 mod streams;
+mod tutorial;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     trials.extend(network::trials(&shared));
     trials.extend(streams::trials(&shared));
     trials.extend(bad_images::trials(&shared));
+    trials.extend(tutorial::trials(&shared));
     let conclusion = libtest_mimic::run(&arguments, trials);
     shared.stop();
     conclusion.exit_code()
