@@ -36,7 +36,7 @@ impl Aliases {
         Aliases::default()
     }
 
-    /// The images that tutorials name: `nginx`, `busybox` and their usual other addresses. What `wharf up` uses.
+    /// The images that tutorials name: `nginx`, `busybox`, `pause` and their usual other addresses. What `wharf up` uses.
     pub fn tutorials() -> Aliases {
         let mut aliases = Aliases::none();
         for name in ["nginx", "library/nginx", "registry.k8s.io/nginx", "registry.k8s.io/nginx-slim", "registry.k8s.io/e2e-test-images/nginx"] {
@@ -44,6 +44,9 @@ impl Aliases {
         }
         for name in ["busybox", "library/busybox", "registry.k8s.io/busybox", "gcr.io/google-containers/busybox", "registry.k8s.io/e2e-test-images/busybox"] {
             aliases.add(name, "busybox");
+        }
+        for name in ["registry.k8s.io/pause", "registry.k8s.io/pause-amd64", "gcr.io/google-containers/pause", "k8s.gcr.io/pause"] {
+            aliases.add(name, "pause");
         }
         aliases
     }
@@ -77,7 +80,7 @@ impl Aliases {
 
 /// The built-in images of this build.
 pub fn all() -> Vec<Builtin> {
-    vec![busybox(), nginx()]
+    vec![busybox(), nginx(), pause()]
 }
 
 /// A shell and everyday commands.
@@ -103,6 +106,16 @@ fn busybox() -> Builtin {
     }
 }
 
+/// A container that does nothing until it is told to end: a command of busybox's component.
+fn pause() -> Builtin {
+    Builtin {
+        name: "pause".into(),
+        wasm: include_bytes!("../../builtin/busybox/busybox.wasm"),
+        config: ImageConfig { entrypoint: vec!["/bin/pause".into()], ..ImageConfig::default() },
+        files: vec![],
+    }
+}
+
 /// A static web server for `/usr/share/nginx/html` on port 80.
 fn nginx() -> Builtin {
     Builtin {
@@ -112,6 +125,7 @@ fn nginx() -> Builtin {
         files: vec![
             ("usr/share/nginx/html/index.html", include_bytes!("../../builtin/nginx/files/usr/share/nginx/html/index.html")),
             ("usr/share/nginx/html/50x.html", include_bytes!("../../builtin/nginx/files/usr/share/nginx/html/50x.html")),
+            ("etc/nginx/nginx.conf", include_bytes!("../../builtin/nginx/files/etc/nginx/nginx.conf")),
             ("etc/nginx/conf.d/default.conf", include_bytes!("../../builtin/nginx/files/etc/nginx/conf.d/default.conf")),
         ],
     }
@@ -140,6 +154,7 @@ mod tests {
             assert_eq!(lookup(text).as_deref(), Some("nginx"), "{text}");
         }
         assert_eq!(lookup("busybox:1.28").as_deref(), Some("busybox"));
+        assert_eq!(lookup("registry.k8s.io/pause:3.10").as_deref(), Some("pause"));
         assert_eq!(lookup("ghcr.io/x/nginx"), None);
         assert_eq!(lookup("nginxinc/nginx"), None);
         assert_eq!(lookup("nginx@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"), None);

@@ -99,6 +99,7 @@ impl Context {
         }
         let mut env: BTreeMap<String, String> = wasip2::cli::environment::get_environment().into_iter().collect();
         env.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());
+        env.entry("HOME".into()).or_insert_with(|| "/root".into());
         let cwd = wasip2::cli::environment::initial_cwd().filter(|cwd| cwd.starts_with('/')).unwrap_or_else(|| "/".into());
         Context {
             args,

@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::time::UNIX_EPOCH;
 
 use crate::clock;
-use crate::config::{self, Location, Rules, Server};
+use crate::config::{self, Config, Location, Rules, Server};
 use crate::mime;
 use crate::path;
 
@@ -19,6 +19,7 @@ pub struct Request<'a> {
     pub if_modified_since: &'a str,
     pub if_range: &'a str,
     pub range: &'a str,
+    pub peer: &'a str,
 }
 
 pub struct Answer {
@@ -32,27 +33,112 @@ pub enum Body {
     Text(String),
     /// A file, where to begin, and how much of it.
     File(File, u64, u64),
+    /// What another server answers to this request.
+    Proxy(Passed),
+}
+
+/// A request to another server.
+#[derive(Debug, PartialEq)]
+pub struct Passed {
+    pub authority: String,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
 }
 
 const ROOT: &str = "/usr/share/nginx/html";
 const FOOTER: &str = "nginx (Wharf)";
 
 /// Decides.
-pub fn answer(servers: &[Server], request: &Request) -> Answer {
+pub fn answer(config: &Config, request: &Request) -> Answer {
     let none = Server::default();
-    let server = config::choose(servers, request.host).unwrap_or(&none);
+    let server = config::choose(&config.servers, request.host).unwrap_or(&none);
     let Some(path) = path::normalise(request.target) else { return page(400) };
+    let mut answer = decide(config, server, request, &path);
     let location = server.location(&path);
+    let pages = location.iter().flat_map(|l| &l.rules.error_pages).chain(&server.defaults.error_pages);
+    let shown = pages.clone().find(|(status, _)| *status == answer.status).map(|(_, path)| path.clone());
+    if let Some(path) = shown.filter(|path| path.starts_with('/')) {
+        let instead = decide(config, server, &Request { method: "GET", ..Request::default() }, &path);
+        if instead.status == 200 {
+            answer = Answer { status: answer.status, ..instead };
+        }
+    }
+    answer
+}
+
+fn decide(config: &Config, server: &Server, request: &Request, path: &str) -> Answer {
+    let location = server.location(path);
     let rules = |of: &Rules| of.answer.clone();
     let headers = location.map_or(&server.defaults.headers, |l| if l.rules.headers.is_empty() { &server.defaults.headers } else { &l.rules.headers });
     let mut answer = match rules(&server.defaults).or_else(|| rules(&location?.rules)) {
-        Some((status, text)) => fixed(server, location, status, text),
-        None => files(server, location, request, &path),
+        Some((status, text)) => fixed(server, location, status, fill(&text, request, path)),
+        None => match location.filter(|location| location.proxy.is_some()) {
+            Some(location) => passed(config, location, request, path),
+            None => files(server, location, request, path),
+        },
     };
     if matches!(answer.status, 200 | 201 | 204 | 206 | 301 | 302 | 303 | 304 | 307 | 308) {
-        answer.headers.extend(headers.iter().cloned());
+        answer.headers.extend(headers.iter().map(|(name, value)| (name.clone(), fill(value, request, path))));
     }
     answer
+}
+
+/// Variables, as far as a request tells them.
+fn fill(text: &str, request: &Request, path: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out += &rest[..at];
+        let behind = &rest[at + 1..];
+        let (name, after) = match behind.strip_prefix('{').and_then(|braced| braced.split_once('}')) {
+            Some(parts) => parts,
+            None => behind.split_at(behind.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(behind.len())),
+        };
+        let query = request.target.split_once('?').map_or("", |(_, query)| query);
+        match name {
+            "uri" | "document_uri" => out += path,
+            "request_uri" => out += request.target,
+            "host" => out += request.host.rsplit_once(':').map_or(request.host, |(name, _)| name),
+            "http_host" => out += request.host,
+            "scheme" => out += if request.scheme.is_empty() { "http" } else { request.scheme },
+            "args" | "query_string" => out += query,
+            "is_args" => out += if query.is_empty() { "" } else { "?" },
+            "request_method" => out += request.method,
+            "remote_addr" => out += request.peer,
+            "proxy_add_x_forwarded_for" => out += request.peer,
+            "hostname" => out += std::fs::read_to_string("/etc/hostname").unwrap_or_default().trim(),
+            "server_protocol" => out += "HTTP/1.1",
+            "nginx_version" => out += env!("CARGO_PKG_VERSION"),
+            _ => {}
+        }
+        rest = after;
+    }
+    out + rest
+}
+
+/// What is asked of the server behind a location. With a path of its own, that stands in place of the location's.
+fn passed(config: &Config, location: &Location, request: &Request, path: &str) -> Answer {
+    let Some(proxy) = &location.proxy else { return page(500) };
+    let to = fill(&proxy.to, request, path);
+    let Some(place) = to.strip_prefix("http://") else { return page(502) };
+    let (name, own) = place.find('/').map_or((place, None), |at| (&place[..at], Some(&place[at..])));
+    let query = request.target.split_once('?').map_or(String::new(), |(_, query)| format!("?{query}"));
+    let target = match own {
+        Some(own) if !location.path.is_empty() => format!("{own}{}{query}", encode(path.strip_prefix(location.path.as_str()).unwrap_or(path))),
+        Some(own) => format!("{own}{query}"),
+        None => request.target.to_string(),
+    };
+    let behind = config.upstreams.iter().find(|(known, _)| known == name).map(|(_, addresses)| addresses);
+    let authority = match behind {
+        Some(addresses) if addresses.is_empty() => return page(502),
+        Some(addresses) => addresses[clock::turn() % addresses.len()].clone(),
+        None => name.to_string(),
+    };
+    let mut headers: Vec<(String, String)> = proxy.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), fill(value, request, path))).collect();
+    if !headers.iter().any(|(name, _)| name == "host") {
+        headers.push(("host".into(), authority.clone()));
+    }
+    Answer { status: 200, headers: Vec::new(), body: Body::Proxy(Passed { authority, target, headers }) }
 }
 
 fn fixed(server: &Server, location: Option<&Location>, status: u16, text: String) -> Answer {
@@ -88,7 +174,7 @@ fn files(server: &Server, location: Option<&Location>, request: &Request, path: 
         return file(&name(path), path, request, index, kind);
     };
     for (position, candidate) in tries.iter().enumerate() {
-        let candidate = candidate.replace("$uri", path);
+        let candidate = fill(candidate, request, path);
         if let Some(code) = candidate.strip_prefix('=').and_then(|c| c.parse().ok()) {
             return page(code);
         }
@@ -257,11 +343,12 @@ mod tests {
         std::fs::create_dir_all(dir.join("sub")).unwrap();
         std::fs::write(dir.join("index.html"), "<h1>hi</h1>").unwrap();
         std::fs::write(dir.join("a b.txt"), "0123456789").unwrap();
-        let servers = config::parse(&format!(
-            "server {{ root {0}; location /alias {{ alias {0}; }} location /spa {{ try_files $uri /index.html; }} location /gone {{ return 410; }} location /old {{ return 301 /new; }} }}",
+        let config = config::parse(&format!(
+            "server {{ root {0}; location /alias {{ alias {0}; }} location /spa {{ try_files $uri /index.html; }} location /gone {{ return 410; }} location /old {{ return 301 /new; }} \
+             location /to {{ return 302 $scheme://$host$request_uri; }} location /api/ {{ proxy_pass http://up/v1/; }} error_page 404 /index.html; }} upstream up {{ server a:1; }}",
             dir.display()
         ));
-        let get = |target: &str| answer(&servers, &Request { method: "GET", target, host: "h", ..Request::default() });
+        let get = |target: &str| answer(&config, &Request { method: "GET", target, host: "h", ..Request::default() });
         let header = |a: &Answer, name: &str| a.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap_or_default();
         for (target, status) in [
             ("/", 200),
@@ -281,12 +368,16 @@ mod tests {
         }
         assert_eq!(header(&get("/"), "content-type"), "text/html");
         assert_eq!(header(&get("/sub"), "location"), "http://h/sub/");
+        assert_eq!(header(&get("/to?a=b"), "location"), "http://h/to?a=b");
+        assert!(matches!(get("/none").body, Body::File(..)), "an error has the page that is set for it");
+        let Body::Proxy(passed) = get("/api/x?y=z").body else { panic!("not passed on") };
+        assert_eq!(passed, Passed { authority: "a:1".into(), target: "/v1/x?y=z".into(), headers: vec![("host".into(), "a:1".into())] });
         let first = get("/a%20b.txt");
         let tag = header(&first, "etag");
-        assert_eq!(answer(&servers, &Request { method: "GET", target: "/a%20b.txt", if_none_match: &tag, ..Request::default() }).status, 304);
-        let part = answer(&servers, &Request { method: "GET", target: "/a%20b.txt", range: "bytes=2-3", ..Request::default() });
+        assert_eq!(answer(&config, &Request { method: "GET", target: "/a%20b.txt", if_none_match: &tag, ..Request::default() }).status, 304);
+        let part = answer(&config, &Request { method: "GET", target: "/a%20b.txt", range: "bytes=2-3", ..Request::default() });
         assert_eq!((part.status, header(&part, "content-range").as_str()), (206, "bytes 2-3/10"));
-        assert_eq!(answer(&servers, &Request { method: "POST", target: "/", ..Request::default() }).status, 405);
+        assert_eq!(answer(&config, &Request { method: "POST", target: "/", ..Request::default() }).status, 405);
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

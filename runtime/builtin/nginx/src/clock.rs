@@ -36,6 +36,11 @@ pub fn notice(seconds: u64) -> String {
     format!("{year}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
+/// A number that is another one for the next request: whose turn it is among several.
+pub fn turn() -> usize {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.subsec_micros() as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,25 @@
-//! The configuration: `server`, `listen`, `server_name`, `root`, `index`, `location`, `return`, `alias`, `add_header`,
-//! `default_type`, `try_files`. Anything else is read over, as far as its braces and semicolons go.
+//! The configuration: `http`, `include`, `upstream`, `server`, `listen`, `server_name`, `root`, `index`, `location`, `return`,
+//! `alias`, `add_header`, `default_type`, `try_files`, `error_page`, `proxy_pass`, `proxy_set_header`. Anything else is read
+//! over, as far as its braces and semicolons go.
+
+use std::path::Path;
+
+use regex_lite::{Regex, RegexBuilder};
+
+const FOLDER: &str = "/etc/nginx";
+/// Files that may include each other.
+const DEEPEST: usize = 8;
+
+/// All that the files say.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub servers: Vec<Server>,
+    /// Names and the addresses behind them.
+    pub upstreams: Vec<(String, Vec<String>)>,
+}
 
 /// One `server` block.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Server {
     pub ports: Vec<u16>,
     pub names: Vec<String>,
@@ -11,13 +28,35 @@ pub struct Server {
 }
 
 /// One `location` block.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Location {
-    /// `location = /path`.
-    pub exact: bool,
+    pub kind: Kind,
+    /// What paths begin with; nothing for an expression.
     pub path: String,
     pub alias: Option<String>,
+    pub proxy: Option<Proxy>,
     pub rules: Rules,
+}
+
+/// How a location's path is meant.
+#[derive(Clone, Debug, Default)]
+pub enum Kind {
+    #[default]
+    Prefix,
+    /// `= /path`
+    Exact,
+    /// `^~ /path`: no expression is asked when this is the longest.
+    Final,
+    /// `~ expression`, `~* expression`
+    Regex(Regex),
+}
+
+/// Where requests are passed on to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Proxy {
+    /// `http://name:port/path`
+    pub to: String,
+    pub headers: Vec<(String, String)>,
 }
 
 /// What may stand in a server and in a location.
@@ -30,16 +69,41 @@ pub struct Rules {
     pub headers: Vec<(String, String)>,
     pub default_type: Option<String>,
     pub try_files: Option<Vec<String>>,
+    /// Status, and the path that is shown for it.
+    pub error_pages: Vec<(u16, String)>,
 }
 
-/// The servers of all files of `/etc/nginx/conf.d`, by the files' names; the default server when there is no such folder.
-pub fn read() -> Vec<Server> {
-    let Ok(folder) = std::fs::read_dir("/etc/nginx/conf.d") else {
-        return vec![Server { ports: vec![80], ..Server::default() }];
+/// What `/etc/nginx/nginx.conf` says, with what it includes; without that file, all of `conf.d`; the default server when
+/// there is neither.
+pub fn read() -> Config {
+    let mut config = Config::default();
+    match std::fs::read_to_string(format!("{FOLDER}/nginx.conf")) {
+        Ok(text) => collect(&text, DEEPEST, &mut config),
+        Err(_) => include("conf.d/*.conf", DEEPEST, &mut config),
+    }
+    if config.servers.is_empty() && !Path::new(FOLDER).join("conf.d").exists() {
+        config.servers.push(Server { ports: vec![80], ..Server::default() });
+    }
+    config
+}
+
+/// The files of a pattern whose last part may hold one `*`, sorted by name.
+fn include(pattern: &str, depth: usize, config: &mut Config) {
+    let path = Path::new(FOLDER).join(pattern);
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let files = match name.split_once('*') {
+        None => vec![path],
+        Some((begin, end)) => {
+            let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+            let fits = |name: &str| name.len() >= begin.len() + end.len() && name.starts_with(begin) && name.ends_with(end);
+            let mut files: Vec<_> = entries.map(|f| f.path()).filter(|p| p.file_name().is_some_and(|n| fits(&n.to_string_lossy()))).collect();
+            files.sort();
+            files
+        }
     };
-    let mut files: Vec<_> = folder.flatten().map(|f| f.path()).filter(|p| p.extension().is_some_and(|e| e == "conf")).collect();
-    files.sort();
-    files.iter().filter_map(|file| std::fs::read_to_string(file).ok()).flat_map(|text| parse(&text)).collect()
+    for text in files.iter().filter_map(|file| std::fs::read_to_string(file).ok()) {
+        collect(&text, depth, config);
+    }
 }
 
 /// The server for a request: the first that has its name, then that has its port, else the first.
@@ -57,31 +121,61 @@ fn matches_name(pattern: &str, name: &str) -> bool {
 }
 
 impl Server {
-    /// The location for a path: an exact one, else the longest prefix.
+    /// The location for a path: an exact one, else the first expression that matches, else the longest prefix.
     pub fn location(&self, path: &str) -> Option<&Location> {
-        let exact = self.locations.iter().find(|l| l.exact && l.path == path);
-        exact.or_else(|| self.locations.iter().filter(|l| !l.exact && path.starts_with(&l.path)).max_by_key(|l| l.path.len()))
+        let exact = self.locations.iter().find(|l| matches!(l.kind, Kind::Exact) && l.path == path);
+        if exact.is_some() {
+            return exact;
+        }
+        let prefixes = self.locations.iter().filter(|l| matches!(l.kind, Kind::Prefix | Kind::Final) && path.starts_with(&l.path));
+        let longest = prefixes.max_by_key(|l| l.path.len());
+        if longest.is_some_and(|l| matches!(l.kind, Kind::Final)) {
+            return longest;
+        }
+        self.locations.iter().find(|l| matches!(&l.kind, Kind::Regex(regex) if regex.is_match(path))).or(longest)
     }
 }
 
-/// Parses text; what it does not understand it passes over.
-pub fn parse(text: &str) -> Vec<Server> {
+/// Adds what a text says; what it does not understand it passes over.
+fn collect(text: &str, depth: usize, config: &mut Config) {
     let tokens = tokens(text);
-    let mut servers = Vec::new();
     let mut at = 0;
-    block(&tokens, &mut at, &mut |words, tokens, at| {
-        if words.first().is_some_and(|w| w == "server") && tokens.get(*at - 1) == Some(&Token::Open) {
-            servers.push(server(tokens, at));
-            return true;
+    outer(&tokens, &mut at, depth, config);
+}
+
+/// Outside of servers: `http` is entered, files are included.
+fn outer(tokens: &[Token], at: &mut usize, depth: usize, config: &mut Config) {
+    block(tokens, at, &mut |words, tokens, at| {
+        let opened = tokens.get(*at - 1) == Some(&Token::Open);
+        match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["http"] if opened => outer(tokens, at, depth, config),
+            ["server"] if opened => {
+                let mut server = server(tokens, at);
+                if server.ports.is_empty() {
+                    server.ports.push(80);
+                }
+                config.servers.push(server);
+            }
+            ["upstream", name] if opened => {
+                let mut addresses = Vec::new();
+                block(tokens, at, &mut |words, _, _| {
+                    if let [word, address, ..] = words
+                        && word == "server"
+                    {
+                        addresses.push(address.clone());
+                    }
+                    false
+                });
+                config.upstreams.push((name.to_string(), addresses));
+            }
+            ["include", pattern] if depth > 0 => {
+                include(pattern, depth - 1, config);
+                return false;
+            }
+            _ => return false,
         }
-        false
+        true
     });
-    for server in &mut servers {
-        if server.ports.is_empty() {
-            server.ports.push(80);
-        }
-    }
-    servers
 }
 
 fn server(tokens: &[Token], at: &mut usize) -> Server {
@@ -109,26 +203,34 @@ fn server(tokens: &[Token], at: &mut usize) -> Server {
     server
 }
 
-/// Regular expressions are passed over; a named or nested location as well.
+/// A named or nested location is passed over, and one whose expression is none.
 fn location(words: &[&str], tokens: &[Token], at: &mut usize) -> Option<Location> {
-    let (exact, path) = match words {
-        ["=", path] => (true, *path),
-        ["^~", path] => (false, *path),
-        [path] if path.starts_with('/') => (false, *path),
-        _ => (false, ""),
+    let regex = |pattern: &str, folds: bool| RegexBuilder::new(pattern).case_insensitive(folds).build().ok().map(|regex| (Kind::Regex(regex), ""));
+    let found = match words {
+        ["=", path] => Some((Kind::Exact, *path)),
+        ["^~", path] => Some((Kind::Final, *path)),
+        ["~", pattern] => regex(pattern, false),
+        ["~*", pattern] => regex(pattern, true),
+        [path] if path.starts_with('/') => Some((Kind::Prefix, *path)),
+        _ => None,
     };
-    let mut location = Location { exact, path: path.to_string(), ..Location::default() };
+    let known = found.is_some();
+    let (kind, path) = found.unwrap_or_default();
+    let mut location = Location { kind, path: path.to_string(), ..Location::default() };
     block(tokens, at, &mut |words, tokens, at| {
         if tokens.get(*at - 1) == Some(&Token::Open) {
             return false;
         }
         match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             ["alias", path] => location.alias = Some(path.to_string()),
+            ["proxy_pass", to] => location.proxy.get_or_insert_default().to = to.to_string(),
+            ["proxy_set_header", name, value] => location.proxy.get_or_insert_default().headers.push((name.to_string(), value.to_string())),
             words => rule(&mut location.rules, words),
         }
         false
     });
-    (!path.is_empty()).then_some(location)
+    location.proxy = location.proxy.filter(|proxy| !proxy.to.is_empty());
+    known.then_some(location)
 }
 
 fn rule(rules: &mut Rules, words: &[&str]) {
@@ -141,6 +243,7 @@ fn rule(rules: &mut Rules, words: &[&str]) {
         ["return", address] => rules.answer = Some((302, address.to_string())),
         ["add_header", name, value, ..] => rules.headers.push((name.to_string(), value.to_string())),
         ["default_type", name] => rules.default_type = Some(name.to_string()),
+        ["error_page", codes @ .., path] => rules.error_pages.extend(codes.iter().filter_map(|code| Some((code.parse().ok()?, path.to_string())))),
         ["try_files", names @ ..] => rules.try_files = Some(names.iter().map(|n| n.to_string()).collect()),
         _ => {}
     }
@@ -235,17 +338,25 @@ fn tokens(text: &str) -> Vec<Token> {
 }
 
 #[cfg(test)]
+pub fn parse(text: &str) -> Config {
+    let mut config = Config::default();
+    collect(text, 0, &mut config);
+    config
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_tutorials_write() {
-        let servers = parse(
+        let config = parse(
             "# users\nupstream x { server a:1; }\nserver {\n  listen 5000; listen [::]:5001 default_server;\n  server_name users.local *.example.com _;\n  root /srv/;\n\
              location / { return 200 \"users\\n\"; }\n  location = /health { add_header X-A 'b c' always; return 204; }\n\
              location ~ \\.php$ { return 500; }\n  location /static/ { alias /data/; index a.html b.html; if ($x) { return 403; } }\n}",
         );
-        let [server] = servers.as_slice() else { panic!("{servers:?}") };
+        let [server] = config.servers.as_slice() else { panic!("{config:?}") };
+        assert_eq!(config.upstreams, [("x".to_string(), vec!["a:1".to_string()])]);
         assert_eq!(server.ports, [5000, 5001]);
         assert_eq!(server.names, ["users.local", "*.example.com"]);
         assert_eq!(server.defaults.root.as_deref(), Some("/srv"));
@@ -253,7 +364,21 @@ mod tests {
         assert_eq!(server.location("/health").unwrap().rules.headers, [("X-A".into(), "b c".into())]);
         let files = server.location("/static/x").unwrap();
         assert_eq!((files.alias.as_deref(), files.rules.answer.as_ref()), (Some("/data/"), None));
-        assert_eq!(server.locations.len(), 3);
+        assert_eq!(server.location("/x.php").unwrap().rules.answer, Some((500, String::new())));
+        assert_eq!(server.locations.len(), 4);
+    }
+
+    #[test]
+    fn requests_are_passed_on() {
+        let config = parse(
+            "server { location /api/ { proxy_pass http://back:8080/; proxy_set_header Host $host; } location ^~ /a { } location ~* ^/B { return 204; } error_page 404 500 /oops.html; }",
+        );
+        let server = &config.servers[0];
+        let proxy = server.location("/api/x").unwrap().proxy.clone().unwrap();
+        assert_eq!((proxy.to.as_str(), proxy.headers.as_slice()), ("http://back:8080/", [("Host".to_string(), "$host".to_string())].as_slice()));
+        assert!(matches!(server.location("/ab").unwrap().kind, Kind::Final));
+        assert!(matches!(server.location("/b").unwrap().kind, Kind::Regex(_)));
+        assert_eq!(server.defaults.error_pages, [(404, "/oops.html".to_string()), (500, "/oops.html".to_string())]);
     }
 
     #[test]
@@ -265,7 +390,7 @@ mod tests {
 
     #[test]
     fn the_server_is_chosen_by_name_then_port() {
-        let servers = parse("server { listen 80; server_name a; } server { listen 81; server_name *.b; }");
+        let servers = parse("http { server { listen 80; server_name a; } } server { listen 81; server_name *.b; }").servers;
         let port = |host: &str| choose(&servers, host).unwrap().ports[0];
         assert_eq!((port("a"), port("x.b"), port("other:81"), port("other"), port("")), (80, 81, 81, 80, 80));
     }

@@ -381,7 +381,7 @@ async fn what_is_built_in_could_run() {
     let mut options = options();
     options.builtin = crate::builtin::all();
     let node = node(options);
-    for (name, entry) in [("nginx", Entry::HttpP2), ("busybox", Entry::CliP2)] {
+    for (name, entry) in [("nginx", Entry::HttpP2), ("busybox", Entry::CliP2), ("pause", Entry::CliP2)] {
         let image = node.pull(&format!("wharf.local/builtin/{name}")).await.unwrap();
         assert_eq!(image.main.as_ref().unwrap().entries, [entry]);
     }

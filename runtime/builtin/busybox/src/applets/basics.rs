@@ -62,6 +62,15 @@ pub async fn pwd(cx: &mut Context) -> Result {
     Ok(0)
 }
 
+/// `pause`: waits until the container is told to end.
+pub async fn pause(cx: &mut Context) -> Result {
+    for signal in [crate::signals::INT, crate::signals::TERM] {
+        cx.signals.catch(signal);
+    }
+    cx.signals.caught().await;
+    Ok(0)
+}
+
 /// `sleep N[smhd]…`
 pub async fn sleep(cx: &mut Context) -> Result {
     let operands = cx.options("", &[])?.operands;

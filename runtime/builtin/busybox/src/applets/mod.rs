@@ -139,6 +139,7 @@ const TABLE: &[Entry] = table! {
     "nslookup" network::nslookup::nslookup, "[-type=TYPE] HOST [SERVER]", "Ask a name server";
     "od" text::dump::od, "[-abcdoxv] [-t TYPE] [-A RADIX] [-j SKIP] [-N LEN] [-w WIDTH] [FILE]...", "Print bytes";
     "paste" text::lines::paste, "[-s] [-d LIST] [FILE]...", "Join lines side by side";
+    "pause" basics::pause, "", "Wait until told to end";
     "printenv" system::identity::printenv, "[VAR]...", "Print the environment";
     "printf" printf::printf, "FORMAT [ARG]...", "Print arguments by a format";
     "ps" system::processes::ps, "[-o COL[=HEADER]]", "List processes";
