@@ -233,12 +233,12 @@ impl<W: AsyncWrite> Writer<W> {
         let mut over = false;
         loop {
             if over && self.outputs.is_empty() {
-                // Streams that were reset before the end.
-                while let Ok(order) = orders.try_recv() {
-                    self.obey(order).await?;
-                }
-                self.write(&frame::go_away(self.last)).await?;
-                return Ok(());
+                // What was ordered before the end: streams to reset, or to open that have been served already.
+                let Ok(order) = orders.try_recv() else {
+                    return self.write(&frame::go_away(self.last)).await;
+                };
+                self.obey(order).await?;
+                continue;
             }
             tokio::select! {
                 Some(order) = orders.recv() => self.obey(order).await?,

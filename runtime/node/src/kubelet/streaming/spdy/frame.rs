@@ -148,6 +148,8 @@ pub(super) fn data(stream: u32, fin: bool, bytes: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(bytes: &[u8], inflater: &mut Inflater) -> Result<Control, Malformed> {
@@ -193,5 +195,13 @@ mod tests {
             assert_eq!(parse(bytes, &mut Inflater::new()), wanted, "{bytes:?}");
         }
         assert_eq!(Head::parse([0x80, 3, 0, 1, 0, 1, 0, 1]), Err(Malformed("a control frame is too long")));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(head: [u8; 8], payload in prop::collection::vec(any::<u8>(), 0..64), kind in 0_u16..12, flags: u8) {
+            let _ = Head::parse(head);
+            let _ = control(kind, flags, &payload, &mut Inflater::new());
+        }
     }
 }
