@@ -61,8 +61,10 @@ pub(crate) fn log(verbose: u8, logs: &Logs) {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        let quiet = "hyper=warn,hyper_util=warn,rustls=warn,h2=warn,tower=warn,kube_client=warn,wasmtime=warn,cranelift=warn,hickory=warn,hickory_server=warn";
-        EnvFilter::new(format!("{level},{quiet}"))
+        // Each watch of a client tells of its own errors; the client's own words on each try are for who looks for them.
+        let client = if verbose == 0 { "off" } else { "warn" };
+        let quiet = "hyper=warn,hyper_util=warn,rustls=warn,h2=warn,tower=warn,wasmtime=warn,cranelift=warn,hickory=warn,hickory_server=warn";
+        EnvFilter::new(format!("{level},{quiet},kube_client={client}"))
     });
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let stderr = fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_filter(filter);

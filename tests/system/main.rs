@@ -5,6 +5,7 @@
 //! runs those whose name has `network` in it.
 
 mod addons;
+mod agents;
 mod api;
 mod bad_images;
 mod client;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let shared = Arc::new(Shared::default());
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(program::trials());
+    trials.extend(agents::trials());
     trials.extend(api::trials(&shared));
     trials.extend(addons::trials(&shared));
     trials.extend(control_plane::trials(&shared));

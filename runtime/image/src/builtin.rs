@@ -123,6 +123,8 @@ fn nginx() -> Builtin {
         wasm: include_bytes!("../../builtin/nginx/nginx.wasm"),
         config: ImageConfig { exposed_ports: vec![80], start_message: nginx_start(), ..ImageConfig::default() },
         files: vec![
+            ("tmp/", b""),
+            ("var/cache/nginx/", b""),
             ("usr/share/nginx/html/index.html", include_bytes!("../../builtin/nginx/files/usr/share/nginx/html/index.html")),
             ("usr/share/nginx/html/50x.html", include_bytes!("../../builtin/nginx/files/usr/share/nginx/html/50x.html")),
             ("etc/nginx/nginx.conf", include_bytes!("../../builtin/nginx/files/etc/nginx/nginx.conf")),
