@@ -88,7 +88,7 @@ fn run_component(folder: &Path) -> io::Result<(String, i32)> {
     let root = tempfile::tempdir()?;
     let mounts = MountTable::new(folder, false)?;
     let mut setup = support::setup_in(Entry::CliP2, &["sh", "case.sh"], root, mounts);
-    setup.spec.env = environment("/bin");
+    setup.spec.env = environment("/bin").into();
     setup.spec.working_dir = Some("/work".into());
     setup.spec.network = CLUSTER.pod(&format!("10.244.201.{}", NEXT.fetch_add(1, Ordering::Relaxed)));
     let _entered = RUNTIME.enter();
