@@ -106,7 +106,7 @@ impl Machines {
         let mut child = self
             .hosts
             .on("server", program())
-            .args(["server", "--advertise-address", SERVER, "--node-monitor-grace-period", "6", "--data-dir"])
+            .args(["server", "--advertise-address", SERVER, "--node-monitor-grace-period", "20", "--data-dir"])
             .arg(self.folder.path().join("server"))
             .stdout(Stdio::piped())
             .spawn()?;

@@ -45,8 +45,8 @@ pub(crate) struct Arguments {
     /// Merge the context `wharf` into this kubeconfig as well, once the API answers.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// How long a node may be silent before it counts as unhealthy, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(4..=86_400))]
+    /// How long a node may be silent before it counts as unhealthy, in seconds; nodes say every ten that they live.
+    #[arg(long, value_name = "SECONDS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(15..=86_400))]
     node_monitor_grace_period: u64,
     /// Log more: -v what happens, -vv how. `RUST_LOG` says it in detail.
     #[arg(long, short, action = clap::ArgAction::Count)]
