@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 
 /// `$XDG_DATA_HOME/NAME`, or `~/.local/share/NAME`.
-pub(crate) fn default_folder(name: &str) -> Result<PathBuf> {
+fn default_folder(name: &str) -> Result<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if let Some(data) = absolute("XDG_DATA_HOME") {
         return Ok(data.join(name));
@@ -28,6 +28,14 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
+    /// Takes the folder that was asked for, or the one of this name in the data folder of the user ([`default_folder`]).
+    pub(crate) fn take_or_default(asked: Option<&Path>, name: &str, command: &'static str) -> Result<Folder> {
+        match asked {
+            Some(path) => Folder::take(path, command),
+            None => Folder::take(&default_folder(name)?, command),
+        }
+    }
+
     /// Makes the folder if need be, and takes it for this command (`wharf up`).
     pub(crate) fn take(path: &Path, command: &'static str) -> Result<Folder> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| format!("make the data folder {}", path.display()))?;

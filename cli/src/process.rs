@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
+use crate::say::Progress;
 use crate::up::control_plane::Logs;
+
+/// How long containers, requests and the store may take to end.
+const DRAIN: Duration = Duration::from_secs(15);
 
 /// Runs to the end.
 pub(crate) fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
@@ -49,8 +54,41 @@ impl Signals {
     }
 }
 
-/// Logs to stderr, and to the control plane's parts.
-pub(crate) fn log(verbose: u8, logs: &Logs) {
+/// Waits until it is told to stop or something that should run for ever has failed; then has `end` end everything, for a bounded time and
+/// unless it is told to stop once more.
+pub(crate) async fn until_told(
+    signals: &mut Signals,
+    progress: &Progress,
+    failed: impl Future<Output = anyhow::Error>,
+    end: impl Future<Output = ()>,
+) -> Result<()> {
+    let failed = tokio::select! {
+        name = signals.next() => {
+            progress.line(&format!("\n{name}: stopping; once more to stop at once"));
+            None
+        }
+        error = failed => Some(error),
+    };
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(DRAIN, end) => ended.is_ok(),
+        _ = signals.next() => false,
+    };
+    if !ended {
+        tracing::warn!("not everything ended in time");
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// The first failure of the tasks that tell of theirs here.
+pub(crate) async fn first(failures: &mut mpsc::Receiver<anyhow::Error>) -> anyhow::Error {
+    match failures.recv().await {
+        Some(error) => error,
+        None => std::future::pending().await,
+    }
+}
+
+/// Logs to stderr, and to the control plane's parts where their Pods show it.
+pub(crate) fn log(verbose: u8, logs: Option<&Logs>) {
     use std::io::IsTerminal;
     use tracing_subscriber::layer::{Layer, SubscriberExt};
     use tracing_subscriber::util::SubscriberInitExt;
@@ -68,5 +106,5 @@ pub(crate) fn log(verbose: u8, logs: &Logs) {
     });
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let stderr = fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_filter(filter);
-    tracing_subscriber::registry().with(stderr).with(logs.layer()).init();
+    tracing_subscriber::registry().with(stderr).with(logs.map(Logs::layer)).init();
 }

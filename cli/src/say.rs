@@ -10,6 +10,20 @@ pub(crate) fn error(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "{label}: {error:#}");
 }
 
+/// An error and what is behind it, in one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    for cause in std::iter::successors(error.source(), |e| e.source()) {
+        let more = cause.to_string();
+        // Many say what is behind them themselves.
+        if !words.contains(&more) {
+            words.push_str(": ");
+            words.push_str(&more);
+        }
+    }
+    words
+}
+
 /// Progress of a start, with the time each step took.
 pub(crate) struct Progress {
     start: Instant,

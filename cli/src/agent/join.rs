@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -64,11 +64,16 @@ pub(super) async fn join(folder: &Folder, asked: Asked<'_>, progress: &Progress)
     if !asked.server.starts_with("https://") {
         bail!("--server {} is not a URL such as https://192.168.1.10:6443", asked.server);
     }
+    let joined = |ca: String, client: Client| Joined { ca, client, server: asked.server.to_owned() };
     let pki = folder.join("pki");
     std::fs::create_dir_all(&pki).with_context(|| format!("make {}", pki.display()))?;
     if let Some((ca, issued)) = kept(&pki, asked.node) {
         let client = client(asked.server, Some(&ca), Some(&issued), None).await?;
-        return Ok(Joined { ca, client, server: asked.server.to_owned() });
+        let api: Api<Node> = Api::all(client.clone());
+        reach(asked.server, progress, || api.get_opt(asked.node))
+            .await
+            .context("the cluster that this node joined before; for another, choose another --data-dir")?;
+        return Ok(joined(ca, client));
     }
     let (Some(token), Some(hash)) = (asked.token, asked.ca_hash) else {
         bail!("this machine is not a node of the cluster yet: give --token and --discovery-token-ca-cert-hash, as `wharf server` prints them");
@@ -82,7 +87,25 @@ pub(super) async fn join(folder: &Folder, asked: Asked<'_>, progress: &Progress)
     write_private(&pki.join("kubelet-client.crt"), issued.certificate.as_bytes())?;
     progress.step("joined: the node has its certificate");
     let client = client(asked.server, Some(&ca), Some(&issued), None).await?;
-    Ok(Joined { ca, client, server: asked.server.to_owned() })
+    Ok(joined(ca, client))
+}
+
+/// Asks until the server is there, and says once what it waits for. An answer that is no success is one.
+async fn reach<T, F: Future<Output = kube::Result<T>>>(server: &str, progress: &Progress, ask: impl Fn() -> F) -> Result<T> {
+    let mut told = false;
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(kube::Error::Api(status)) => bail!("{server} answers: {}", status.message),
+            Err(error) => {
+                if !told {
+                    progress.line(&format!("waiting for {server}: {}", crate::say::chain(&error)));
+                    told = true;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
 }
 
 /// What an earlier time got, while it is good.
@@ -96,22 +119,8 @@ fn kept(pki: &Path, node: &str) -> Option<(String, Issued)> {
 async fn discover(server: &str, hash: &str, progress: &Progress) -> Result<String> {
     let stranger = client(server, None, None, None).await?;
     let api: Api<ConfigMap> = Api::namespaced(stranger, "kube-public");
-    let mut told = false;
-    let info = loop {
-        match api.get("cluster-info").await {
-            Ok(info) => break info,
-            Err(kube::Error::Api(status)) if status.code == 403 || status.code == 404 => {
-                bail!("{server} has no ConfigMap kube-public/cluster-info that tells its CA: is it a `wharf server`?")
-            }
-            Err(error) => {
-                if !told {
-                    progress.line(&format!("waiting for {server}: {error}"));
-                    told = true;
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
-        }
-    };
+    let words = "ask for kube-public/cluster-info, which tells the cluster's CA: is it a `wharf server`?";
+    let info = reach(server, progress, || api.get("cluster-info")).await.context(words)?;
     let text = info.data.as_ref().and_then(|data| data.get("kubeconfig")).context("cluster-info has no kubeconfig")?;
     let config: Value = serde_yaml::from_str(text).context("the kubeconfig of cluster-info")?;
     let ca = config["clusters"][0]["cluster"]["certificate-authority-data"].as_str().context("cluster-info has no CA")?;
@@ -176,7 +185,13 @@ pub(super) async fn request(client: &Client, signer: &str, usage: &str, subject:
         },
         status: None,
     };
-    let name = api.create(&PostParams::default(), &made).await.context("create a CertificateSigningRequest")?.metadata.name.unwrap_or_default();
+    let created = match api.create(&PostParams::default(), &made).await {
+        Err(kube::Error::Api(status)) if status.code == 401 => {
+            bail!("the server does not know the token, or it has expired: `wharf server` prints the one that is good")
+        }
+        created => created.context("create a CertificateSigningRequest")?,
+    };
+    let name = created.metadata.name.unwrap_or_default();
     let signed = async {
         loop {
             let status = api.get(&name).await.with_context(|| format!("read the CertificateSigningRequest {name}"))?.status.unwrap_or_default();

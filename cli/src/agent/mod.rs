@@ -9,7 +9,6 @@ mod serving;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::Taint;
@@ -18,18 +17,14 @@ use tokio::sync::mpsc;
 use wharf_net::{ClusterNet, Mode, PodNet};
 use wharf_node::{Handlers, NativeImage, Node, NodeConfig};
 
-use crate::data::{Folder, default_folder};
+use crate::data::Folder;
 use crate::process::{self, Signals};
 use crate::say::Progress;
 use crate::up::cluster::open_images;
-use crate::up::control_plane::Logs;
 use crate::up::coredns::CoreDns;
 use crate::up::dialer::KUBELET_PORT;
 use crate::up::tasks::Group;
 use crate::up::{edge, names};
-
-/// How long containers may take to end.
-const DRAIN: Duration = Duration::from_secs(15);
 
 /// What `wharf agent` is told.
 #[derive(Debug, clap::Args)]
@@ -71,17 +66,14 @@ pub(crate) struct Arguments {
 
 /// Runs the node until it is told to stop.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    process::log(arguments.verbose, &Logs::new());
+    process::log(arguments.verbose, None);
     process::block_on(serve(arguments))
 }
 
 async fn serve(arguments: &Arguments) -> Result<()> {
     let progress = Progress::new();
     let mut signals = Signals::new()?;
-    let folder = match &arguments.data_dir {
-        Some(folder) => Folder::take(folder, "wharf agent")?,
-        None => Folder::take(&default_folder("wharf-agent")?, "wharf agent")?,
-    };
+    let folder = Folder::take_or_default(arguments.data_dir.as_deref(), "wharf-agent", "wharf agent")?;
     let name = match &arguments.node_name {
         Some(name) => name.clone(),
         None => std::fs::read_to_string("/proc/sys/kernel/hostname").context("read this machine's name")?.trim().to_lowercase(),
@@ -127,18 +119,7 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     progress.step(&format!("node       {name} at {address}, of the cluster at {}", arguments.server));
     progress.line("Ctrl-C stops the node; its Pods stay in the API, and start again with it.");
 
-    let failed = tokio::select! {
-        name = signals.next() => {
-            progress.line(&format!("\n{name}: stopping; once more to stop at once"));
-            None
-        }
-        error = failures.recv() => error,
-    };
-    tokio::select! {
-        _ = tokio::time::timeout(DRAIN, group.end()) => {}
-        _ = signals.next() => {}
-    }
-    failed.map_or(Ok(()), Err)
+    process::until_told(&mut signals, &progress, process::first(&mut failures), group.end()).await
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

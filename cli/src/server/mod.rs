@@ -12,17 +12,13 @@ use tokio::sync::mpsc;
 use wharf_net::{Mode, PodNet};
 use wharf_server::pki::Pki;
 
-use crate::data::{Folder, default_folder, write_private};
+use crate::data::{Folder, write_private};
 use crate::kubeconfig;
 use crate::process::{self, Signals};
 use crate::say::Progress;
 use crate::up::cluster::{listen, reachable, server_names};
 use crate::up::control::{Control, Options, Wiring};
-use crate::up::control_plane::Logs;
 use crate::up::dialer::OverTls;
-
-/// How long requests and the store may take to end.
-const DRAIN: Duration = Duration::from_secs(15);
 
 /// What `wharf server` is told.
 #[derive(Debug, clap::Args)]
@@ -55,17 +51,14 @@ pub(crate) struct Arguments {
 
 /// Runs the control plane until it is told to stop.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    process::log(arguments.verbose, &Logs::new());
+    process::log(arguments.verbose, None);
     process::block_on(serve(arguments))
 }
 
 async fn serve(arguments: &Arguments) -> Result<()> {
     let progress = Progress::new();
     let mut signals = Signals::new()?;
-    let folder = match &arguments.data_dir {
-        Some(folder) => Folder::take(folder, "wharf server")?,
-        None => Folder::take(&default_folder("wharf-server")?, "wharf server")?,
-    };
+    let folder = Folder::take_or_default(arguments.data_dir.as_deref(), "wharf-server", "wharf server")?;
     let listener = listen(arguments.api_addr, "--api-addr", "the API").await?;
     let api = listener.local_addr()?;
     let advertised = SocketAddr::new(advertised(arguments.advertise_address, api)?, api.port());
@@ -90,28 +83,23 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     }
     progress.step(&format!("API        https://{advertised}"));
     progress.line("");
-    progress.line("Nodes join with:");
-    let hash = pki.ca_hash().map_err(anyhow::Error::msg).context("the CA's certificate")?;
-    let command = format!("wharf agent --server https://{advertised} --token {token} --discovery-token-ca-cert-hash {hash}");
-    progress.line(&format!("  {}", progress.strong(&command)));
+    match token {
+        Some(token) => {
+            let hash = pki.ca_hash().map_err(anyhow::Error::msg).context("the CA's certificate")?;
+            let command = format!("wharf agent --server https://{advertised} --token {token} --discovery-token-ca-cert-hash {hash}");
+            progress.line("Nodes join with:");
+            progress.line(&format!("  {}", progress.strong(&command)));
+        }
+        None => progress
+            .line(&format!("No more nodes join: the token's Secret is gone. For a new token, remove {} and start again.", folder.join("token").display())),
+    }
     progress.line("");
     progress.line(&format!("  {}", progress.strong(&format!("export KUBECONFIG={}", own.display()))));
     progress.line("  kubectl get nodes -w");
     progress.line("");
     progress.line("Ctrl-C stops the control plane; Pods go on, and its objects stay.");
 
-    let failed = tokio::select! {
-        name = signals.next() => {
-            progress.line(&format!("\n{name}: stopping; once more to stop at once"));
-            None
-        }
-        error = failures.recv() => error,
-    };
-    tokio::select! {
-        _ = tokio::time::timeout(DRAIN, control.end()) => {}
-        _ = signals.next() => {}
-    }
-    failed.map_or(Ok(()), Err)
+    process::until_told(&mut signals, &progress, process::first(&mut failures), control.end()).await
 }
 
 /// The address by which others know the API.

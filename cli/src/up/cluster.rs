@@ -28,7 +28,7 @@ use crate::up::dialer::{KUBELET_PORT, Kubelets, OverTls, PodNetwork};
 use crate::up::ingress::Controller;
 use crate::up::tasks::Group;
 use crate::up::{Arguments, control_plane, edge, local_images, names};
-use crate::{apply, kubeconfig};
+use crate::{apply, kubeconfig, process};
 
 /// The port at which Pods find the API server on the first node.
 const API_PORT: u16 = 6443;
@@ -190,11 +190,7 @@ impl Cluster {
 
     /// Resolves when a part that should run for ever has ended.
     pub(crate) async fn failed(&self) -> anyhow::Error {
-        let error = self.failures.lock().await.recv().await;
-        match error {
-            Some(error) => error,
-            None => std::future::pending().await,
-        }
+        process::first(&mut *self.failures.lock().await).await
     }
 
     /// Ends everything in order: requests drained, containers ended, the store flushed.

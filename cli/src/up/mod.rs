@@ -18,7 +18,6 @@ mod wait;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
@@ -28,9 +27,6 @@ pub(crate) use cluster::Cluster;
 use crate::process::{self, Signals};
 use crate::say::Progress;
 use crate::{apply, data};
-
-/// How long containers, requests and the store may take to end.
-const DRAIN: Duration = Duration::from_secs(15);
 
 /// What `wharf up` is told.
 #[derive(Debug, clap::Args)]
@@ -85,7 +81,7 @@ pub(crate) fn compile(flavor: wharf_image::Flavor, wasm: &[u8]) -> Result<Vec<u8
 /// Runs the cluster until it is told to stop.
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
     let logs = control_plane::Logs::new();
-    process::log(arguments.verbose, &logs);
+    process::log(arguments.verbose, Some(&logs));
     process::block_on(serve(arguments, &logs))
 }
 
@@ -98,10 +94,7 @@ async fn serve(arguments: Arguments, logs: &control_plane::Logs) -> Result<()> {
     for path in &arguments.apply {
         manifests.push((path.clone(), apply::read(path)?));
     }
-    let folder = match &arguments.data_dir {
-        Some(folder) => data::Folder::take(folder, "wharf up")?,
-        None => data::Folder::take(&data::default_folder("wharf")?, "wharf up")?,
-    };
+    let folder = data::Folder::take_or_default(arguments.data_dir.as_deref(), "wharf", "wharf up")?;
     let starting = async {
         let cluster = Cluster::start(&arguments, &folder, logs, &stop, &progress).await?;
         report::ready(&cluster, &progress);
@@ -122,22 +115,5 @@ async fn serve(arguments: Arguments, logs: &control_plane::Logs) -> Result<()> {
             return Err(error);
         }
     };
-    let failed = tokio::select! {
-        name = signals.next() => {
-            progress.line(&format!("\n{name}: stopping; once more to stop at once"));
-            None
-        }
-        error = cluster.failed() => Some(error),
-    };
-    let stopped = tokio::select! {
-        stopped = tokio::time::timeout(DRAIN, cluster.stop()) => stopped.is_ok(),
-        _ = signals.next() => false,
-    };
-    if !stopped {
-        tracing::warn!("not everything ended in time");
-    }
-    match failed {
-        None => Ok(()),
-        Some(error) => Err(error),
-    }
+    process::until_told(&mut signals, &progress, cluster.failed(), cluster.stop()).await
 }

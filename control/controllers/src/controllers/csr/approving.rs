@@ -59,8 +59,8 @@ fn decide(request: &CertificateSigningRequest, node: impl Fn(&str) -> Option<Arc
     let itself = user == asked.common_name && among(NODES);
     match request.spec.signer_name.as_str() {
         KUBELET_CLIENT if !asked.kubelet_client(usages(request)) => None,
-        KUBELET_CLIENT if itself => Some("Auto approving self kubelet client certificate after SubjectAccessReview."),
-        KUBELET_CLIENT if among("system:bootstrappers") => Some("Auto approving kubelet client certificate after SubjectAccessReview."),
+        KUBELET_CLIENT if itself => Some("Auto approving the kubelet client certificate of the node itself."),
+        KUBELET_CLIENT if among("system:bootstrappers") => Some("Auto approving the kubelet client certificate of who shows a bootstrap token."),
         KUBELET_SERVING if itself && asked.kubelet_serving(usages(request)) => {
             let node = node(asked.node()?)?;
             let known = node.status.as_ref().and_then(|s| s.addresses.as_deref()).unwrap_or_default();
