@@ -40,6 +40,7 @@ pub mod node;
 mod normal;
 pub mod persistent_volume;
 pub mod persistent_volume_claim;
+pub mod plugin;
 pub mod pod;
 pub mod pod_disruption_budget;
 pub mod pod_template;
@@ -138,6 +139,7 @@ pub fn all() -> Vec<Box<dyn DynKind>> {
         erase::<secret::Secrets>(),
         erase::<service_account::ServiceAccounts>(),
         erase::<service::Services>(),
+        erase::<plugin::Plugins>(),
     ]
 }
 
