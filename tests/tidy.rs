@@ -20,6 +20,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("wharf-node", &["wharf-api", "wharf-engine", "wharf-image", "wharf-net"]),
     ("wharf-dns", &["wharf-net"]),
     ("wharf-ingress", &["wharf-net"]),
+    // A client of any cluster: it sees nothing of ours.
+    ("wharf-kubectl", &[]),
     // Wires them all.
     (
         "wharf",
@@ -30,6 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "wharf-engine",
             "wharf-image",
             "wharf-ingress",
+            "wharf-kubectl",
             "wharf-net",
             "wharf-node",
             "wharf-scheduler",

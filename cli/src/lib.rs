@@ -13,7 +13,8 @@ mod up;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use wharf_kubectl::Verb;
 
 /// Kubernetes for WebAssembly in one binary.
 #[derive(Debug, Parser)]
@@ -33,6 +34,8 @@ enum Command {
     Agent(agent::Arguments),
     /// Pack a component or module as an OCI artifact and push it to a registry.
     Push(push::Arguments),
+    #[command(flatten)]
+    Kubectl(Box<Verb>),
     /// Compiles one image in a process of its own, within limits. Not for people.
     #[command(name = "__compile", hide = true)]
     Compile {
@@ -43,16 +46,15 @@ enum Command {
 
 /// Runs the program with the process's own arguments.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let given = wharf_kubectl::command::arrange(std::env::args_os().collect());
+    let parsed = wharf_kubectl::command::adapt(Arguments::command()).try_get_matches_from(&given);
+    let arguments = match parsed.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches)) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are not errors; clap knows where each goes.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(error) => return Verb::refuse(&error, &given),
     };
     let result = match arguments.command {
         Command::Compile { arguments } => return wharf_image::compile::child_main(&arguments, up::compile),
+        Command::Kubectl(verb) => return verb.run(&given),
         Command::Up(arguments) => up::run(*arguments),
         Command::Server(arguments) => server::run(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),

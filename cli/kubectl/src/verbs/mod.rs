@@ -1,0 +1,120 @@
+//! The verbs, one file each.
+
+mod apply;
+mod create;
+mod delete;
+mod get;
+mod get_watch;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::client::Connection;
+use crate::error::Result;
+use crate::session::Session;
+
+/// A verb's own flags, and those of the connection.
+#[derive(Debug, clap::Args)]
+pub struct With<A: clap::Args> {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    arguments: A,
+}
+
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $name:ident => $module:ident,)*) => {
+        /// What kubectl can do, by the name of it.
+        #[derive(Debug, clap::Subcommand)]
+        #[allow(clippy::large_enum_variant, reason = "one is made in a program's life")]
+        pub enum Verb {
+            $($(#[$doc])* $name(With<$module::Arguments>),)*
+        }
+
+        impl Verb {
+            fn connection(&self) -> &Connection {
+                match self { $(Verb::$name(with) => &with.connection,)* }
+            }
+
+            async fn with(self, session: &Session) -> Result<()> {
+                match self { $(Verb::$name(with) => $module::run(session, with.arguments).await,)* }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// Display one or many resources
+    #[command(after_help = get::EXAMPLES)]
+    Get => get,
+    /// Make objects what their manifests say
+    #[command(after_help = apply::EXAMPLES)]
+    Apply => apply,
+    /// Create objects from manifests, or from flags
+    #[command(after_help = create::EXAMPLES)]
+    Create => create,
+    /// Delete objects by manifests, names or selectors
+    #[command(after_help = delete::EXAMPLES)]
+    Delete => delete,
+}
+
+impl Verb {
+    /// Does it; what goes wrong is told on stderr.
+    pub fn run(self, arguments: &[OsString]) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("error: start the runtime: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let outcome = runtime.block_on(async {
+            let mut connection = self.connection().clone();
+            if matches!(&self, Verb::Create(with) if with.arguments.user_is_a_subject()) {
+                connection.user = None;
+            }
+            let session = connection.session().await?;
+            self.with(&session).await
+        });
+        // A read of standard input that still waits must not hold the end up.
+        runtime.shutdown_background();
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let (text, code) = error.told(&called(arguments));
+                eprint!("{text}");
+                ExitCode::from(code)
+            }
+        }
+    }
+
+    /// Tells what is wrong with a command line that is not to be understood.
+    pub fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+        match crate::command::wrong(error, arguments, &called(arguments)) {
+            Some(text) => {
+                eprint!("{text}");
+                ExitCode::FAILURE
+            }
+            None => {
+                let _ = error.print();
+                ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
+            }
+        }
+    }
+}
+
+/// How the verb was called: `wharf get`, `wharf rollout status`.
+fn called(arguments: &[OsString]) -> String {
+    const NESTED: &[&str] = &["rollout", "create", "set", "config", "auth", "top", "cluster-info", "certificate", "apply", "secret", "service"];
+    let mut words = vec!["wharf".to_owned()];
+    for argument in arguments.iter().skip(1).filter_map(|argument| argument.to_str()) {
+        if argument.starts_with('-') || !argument.chars().all(|c| c.is_ascii_lowercase() || c == '-') {
+            break;
+        }
+        words.push(argument.to_owned());
+        if !NESTED.contains(&argument) || argument == "apply" || argument == "top" && words.len() > 2 {
+            break;
+        }
+    }
+    words.join(" ")
+}
