@@ -17,6 +17,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("wharf-server", &["wharf-api", "wharf-store"]),
     ("wharf-controllers", &["wharf-api"]),
     ("wharf-scheduler", &["wharf-api"]),
+    // Knows no Kubernetes: who may do what, others answer.
+    ("wharf-registry", &[]),
     ("wharf-node", &["wharf-api", "wharf-engine", "wharf-image", "wharf-net"]),
     ("wharf-dns", &["wharf-net"]),
     ("wharf-ingress", &["wharf-net"]),
@@ -35,6 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "wharf-kubectl",
             "wharf-net",
             "wharf-node",
+            "wharf-registry",
             "wharf-scheduler",
             "wharf-server",
             "wharf-store",

@@ -41,6 +41,8 @@ pub(crate) struct Cluster {
     pub(crate) http: SocketAddr,
     /// The API.
     pub(crate) api: Api,
+    /// The admin's kubeconfig.
+    pub(crate) kubeconfig: PathBuf,
 }
 
 impl Cluster {
@@ -77,8 +79,9 @@ impl Cluster {
             }
             kubeconfig = line.trim().strip_prefix("export KUBECONFIG=").map(PathBuf::from);
         }
-        let api = Api::from_kubeconfig(&kubeconfig.context("no kubeconfig")?)?;
-        Ok(Cluster { child, _lines: lines, ready: ready.context("it was never Ready")?, http: http.context("no Ingress address")?, api })
+        let kubeconfig = kubeconfig.context("no kubeconfig")?;
+        let api = Api::from_kubeconfig(&kubeconfig)?;
+        Ok(Cluster { child, _lines: lines, ready: ready.context("it was never Ready")?, http: http.context("no Ingress address")?, api, kubeconfig })
     }
 
     /// Resident bytes.
@@ -87,6 +90,16 @@ impl Cluster {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         Ok(line.split_whitespace().next().context("no number")?.parse::<u64>()? * 1024)
+    }
+
+    /// Processor time that the process has used.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let pid = self.child.id().context("it has ended")?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // What stands behind the name, which may hold anything; utime and stime are the 14th and 15th of all.
+        let fields: Vec<&str> = stat.rsplit_once(')').context("no stat")?.1.split_whitespace().collect();
+        let ticks = |field: usize| -> Result<u64> { Ok(fields.get(field).context("no time")?.parse()?) };
+        Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
     }
 
     /// Kills it and waits.

@@ -1,9 +1,10 @@
 //! Benchmarks of the whole system, each beside its peer in the same run: what counts is the ratio.
 //!
-//! `cargo run --profile dist -p wharf-bench -- ingress`, `api`, `start`, `idle`; see `benches/README.md`.
+//! `cargo run --profile dist -p wharf-bench -- ingress`, `api`, `start`, `idle`, `functions`; see `benches/README.md`.
 
 mod api;
 mod cluster;
+mod functions;
 mod idle;
 mod ingress;
 mod load;
@@ -40,6 +41,8 @@ enum Bench {
     Start,
     /// Memory of 1,000 idle `wasi:http` Pods.
     Idle(idle::Arguments),
+    /// From `wharf deploy` to the first answer, and 1,000 functions that nobody asks for.
+    Functions(functions::Arguments),
 }
 
 #[tokio::main]
@@ -51,6 +54,7 @@ async fn main() -> Result<()> {
         Bench::Api(arguments) => api::run(&common, &arguments).await,
         Bench::Start => start::run(&common).await,
         Bench::Idle(arguments) => idle::run(&common, &arguments).await,
+        Bench::Functions(arguments) => functions::run(&common, &arguments).await,
     }
 }
 

@@ -3,12 +3,16 @@
 
 mod agent;
 mod apply;
+mod client;
 mod data;
+mod deploy;
 mod kubeconfig;
 mod process;
 mod push;
+mod registry;
 mod say;
 mod server;
+mod undeploy;
 mod up;
 
 use std::process::ExitCode;
@@ -32,6 +36,10 @@ enum Command {
     Server(server::Arguments),
     /// Start a node that joins the control plane of `wharf server`.
     Agent(agent::Arguments),
+    /// Deploy a component, or the project of a folder, and print its URL.
+    Deploy(Box<deploy::Arguments>),
+    /// Remove what `wharf deploy` made for a function.
+    Undeploy(undeploy::Arguments),
     /// Pack a component or module as an OCI artifact and push it to a registry.
     Push(push::Arguments),
     #[command(flatten)]
@@ -58,6 +66,8 @@ pub fn main() -> ExitCode {
         Command::Up(arguments) => up::run(*arguments),
         Command::Server(arguments) => server::run(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
+        Command::Deploy(arguments) => deploy::run(&arguments),
+        Command::Undeploy(arguments) => undeploy::run(&arguments),
         Command::Push(arguments) => push::run(&arguments),
     };
     match result {

@@ -104,6 +104,38 @@ impl Client {
         crate::http::parse(&raw)
     }
 
+    /// The head of an answer, as it came.
+    pub fn headers(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<String, Failed> {
+        let raw = self.exchange(method, path, headers, body, usize::MAX)?;
+        let end = raw.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(raw.len());
+        Ok(String::from_utf8_lossy(&raw[..end]).into_owned())
+    }
+
+    /// The body of an answer of which the client reads so much at most before it hangs up.
+    pub fn interrupted(&self, method: &str, path: &str, headers: &[(&str, &str)], most: usize) -> Result<Vec<u8>, Failed> {
+        let raw = self.exchange(method, path, headers, b"", most)?;
+        let end = raw.windows(4).position(|w| w == b"\r\n\r\n").ok_or("no HTTP answer")?;
+        Ok(raw[end + 4..].to_vec())
+    }
+
+    fn exchange(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8], most: usize) -> Result<Vec<u8>, Failed> {
+        let tcp = TcpStream::connect(&self.host)?;
+        tcp.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let name = ServerName::try_from(self.host.rsplit_once(':').map_or(self.host.as_str(), |(host, _)| host).to_owned())?;
+        let mut stream = StreamOwned::new(ClientConnection::new(self.tls.clone(), name)?, tcp);
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n", self.host, body.len());
+        headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body)?;
+        let mut raw = Vec::new();
+        let read = Read::by_ref(&mut stream).take(most as u64).read_to_end(&mut raw);
+        if raw.is_empty() {
+            read?;
+        }
+        Ok(raw)
+    }
+
     /// GET, JSON, 200.
     pub fn get(&self, path: &str) -> Result<Value, Failed> {
         self.expect("GET", path, "", None, &[200])

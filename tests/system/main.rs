@@ -16,8 +16,10 @@ mod exec;
 mod guests;
 mod http;
 mod network;
+mod own_registry;
 mod program;
 mod registry;
+mod serverless;
 mod streams;
 mod tutorial;
 
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
     trials.extend(deploy::trials(&shared));
     trials.extend(exec::trials(&shared));
     trials.extend(network::trials(&shared));
+    trials.extend(own_registry::trials(&shared));
+    trials.extend(serverless::trials(&shared));
     trials.extend(streams::trials(&shared));
     trials.extend(bad_images::trials(&shared));
     trials.extend(tutorial::trials(&shared));

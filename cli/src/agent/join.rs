@@ -43,6 +43,8 @@ pub(super) struct Joined {
     pub(super) ca: String,
     /// The API, as the node.
     pub(super) client: Client,
+    /// The node's client certificate.
+    pub(super) identity: Issued,
     server: String,
 }
 
@@ -64,7 +66,7 @@ pub(super) async fn join(folder: &Folder, asked: Asked<'_>, progress: &Progress)
     if !asked.server.starts_with("https://") {
         bail!("--server {} is not a URL such as https://192.168.1.10:6443", asked.server);
     }
-    let joined = |ca: String, client: Client| Joined { ca, client, server: asked.server.to_owned() };
+    let joined = |ca: String, client: Client, identity: Issued| Joined { ca, client, identity, server: asked.server.to_owned() };
     let pki = folder.join("pki");
     std::fs::create_dir_all(&pki).with_context(|| format!("make {}", pki.display()))?;
     if let Some((ca, issued)) = kept(&pki, asked.node) {
@@ -73,7 +75,7 @@ pub(super) async fn join(folder: &Folder, asked: Asked<'_>, progress: &Progress)
         reach(asked.server, progress, || api.get_opt(asked.node))
             .await
             .context("the cluster that this node joined before; for another, choose another --data-dir")?;
-        return Ok(joined(ca, client));
+        return Ok(joined(ca, client, issued));
     }
     let (Some(token), Some(hash)) = (asked.token, asked.ca_hash) else {
         bail!("this machine is not a node of the cluster yet: give --token and --discovery-token-ca-cert-hash, as `wharf server` prints them");
@@ -87,7 +89,7 @@ pub(super) async fn join(folder: &Folder, asked: Asked<'_>, progress: &Progress)
     write_private(&pki.join("kubelet-client.crt"), issued.certificate.as_bytes())?;
     progress.step("joined: the node has its certificate");
     let client = client(asked.server, Some(&ca), Some(&issued), None).await?;
-    Ok(joined(ca, client))
+    Ok(joined(ca, client, issued))
 }
 
 /// Asks until the server is there, and says once what it waits for. An answer that is no success is one.

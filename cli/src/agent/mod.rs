@@ -20,7 +20,7 @@ use wharf_node::{Handlers, NativeImage, Node, NodeConfig};
 use crate::data::Folder;
 use crate::process::{self, Signals};
 use crate::say::Progress;
-use crate::up::cluster::open_images;
+use crate::up::cluster::{open_images, own_registry};
 use crate::up::coredns::CoreDns;
 use crate::up::dialer::KUBELET_PORT;
 use crate::up::tasks::Group;
@@ -96,7 +96,7 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     routes.claim_services().await?;
     let net = ClusterNet::new(PodNet::new(Mode::Routed));
     let engine = wharf_engine::Engine::new(wharf_engine::EngineConfig::default()).context("set up the WebAssembly engine")?;
-    let images = open_images(&folder, &engine, &joined.ca, false)?;
+    let images = open_images(&folder, &engine, &joined.ca, own_registry(arguments.server.as_str(), &joined.identity), false)?;
     let (dns, resolver) = names::start(joined.client.clone(), &net, &group);
     let listener = TcpListener::bind((address, KUBELET_PORT)).await;
     let listener = listener.with_context(|| format!("listen at {address}:{KUBELET_PORT} for the kubelet API"))?;

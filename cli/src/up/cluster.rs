@@ -7,20 +7,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::TryStreamExt;
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Taint};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{Api, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
-use wharf_image::{CompileCommand, Images};
+use wharf_image::{CompileCommand, Images, OwnRegistry};
 use wharf_net::{ClusterNet, ListenerKind, Mode, PodNet, Proto, Scope};
 use wharf_node::{Handlers, KubeletTls, NativeImage, NodeConfig};
 use wharf_server::Identity;
-use wharf_server::pki::Pki;
+use wharf_server::pki::{Issued, Pki};
 
 use crate::data::{Folder, write_private};
+use crate::deploy::INGRESS_ADDRESS;
 use crate::say::Progress;
 use crate::up::control::{Control, Options, Wiring};
 use crate::up::coredns::CoreDns;
@@ -96,7 +97,10 @@ impl Cluster {
         progress.step("API server, on the objects of the data folder");
 
         let engine = wharf_engine::Engine::new(wharf_engine::EngineConfig::default()).context("set up the WebAssembly engine")?;
-        let images = open_images(folder, &engine, pki.ca_certificate(), true)?;
+        // To the registry, all nodes of this process are the first one.
+        let identity = pki.client(&format!("system:node:{}", nodes[0]), &["system:nodes"]).context("the nodes' certificate for the registry")?;
+        let registry = own_registry(&format!("https://{}", reachable(api)), &identity);
+        let images = open_images(folder, &engine, pki.ca_certificate(), registry, true)?;
         let handlers = Handlers::new();
         let (dns, resolver) = names::start(server.client(Identity::service_account("kube-system", "coredns")), &net, &workloads);
         let coredns: Arc<dyn NativeImage> = Arc::new(CoreDns::new(dns));
@@ -149,6 +153,7 @@ impl Cluster {
             () = stop.cancelled() => bail!("stopped"),
         }
         cluster.label_control_plane().await?;
+        cluster.publish_ingress().await?;
         if let Some(file) = &arguments.kubeconfig {
             kubeconfig::merge_into(file, &ours)?;
         }
@@ -160,6 +165,16 @@ impl Cluster {
         let api: Api<Node> = Api::all(self.admin.clone());
         let role = serde_json::json!({"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}});
         api.patch(&self.nodes[0], &PatchParams::default(), &Patch::Merge(&role)).await.context("label the control plane's node")?;
+        Ok(())
+    }
+
+    /// Says to everybody who is known at which addresses Ingresses are served, which no object of Kubernetes tells.
+    async fn publish_ingress(&self) -> Result<()> {
+        let api: Api<ConfigMap> = Api::namespaced(self.admin.clone(), "kube-public");
+        let data = serde_json::json!({"http": self.http_url(""), "https": self.https_url()});
+        let map = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": INGRESS_ADDRESS}, "data": data});
+        let params = PatchParams::apply("wharf").force();
+        api.patch(INGRESS_ADDRESS, &params, &Patch::Apply(&map)).await.context("say where Ingresses are served")?;
         Ok(())
     }
 
@@ -296,7 +311,7 @@ fn loopback_mode() -> Mode {
 }
 
 /// The image store of this process's nodes, which trusts registries with the cluster's certificates too.
-pub(crate) fn open_images(folder: &Folder, engine: &wharf_engine::Engine, cluster_ca: &str, aliases: bool) -> Result<Images> {
+pub(crate) fn open_images(folder: &Folder, engine: &wharf_engine::Engine, cluster_ca: &str, own: OwnRegistry, aliases: bool) -> Result<Images> {
     let compile = CompileCommand::current_exe().context("find our own executable")?;
     let compatibility = wharf_image::Compatibility { p2: engine.compatibility(wharf_engine::Flavor::P2), p3: engine.compatibility(wharf_engine::Flavor::P3) };
     let mut options = wharf_image::Options::new(compile, compatibility, wharf_image::Offers::new(wharf_engine::offers()));
@@ -304,7 +319,17 @@ pub(crate) fn open_images(folder: &Folder, engine: &wharf_engine::Engine, cluste
         options.aliases = wharf_image::Aliases::tutorials();
     }
     options.transport.extra_roots.push(cluster_ca.as_bytes().to_vec());
+    options.transport.own = Some(own);
     Images::open(folder.join("images"), options).context("open the image store")
+}
+
+/// The cluster's registry, as a node with this client certificate reaches it.
+pub(crate) fn own_registry(url: &str, identity: &Issued) -> OwnRegistry {
+    OwnRegistry {
+        host: wharf_registry::HOST.to_owned(),
+        url: url.trim_end_matches('/').to_owned(),
+        identity: format!("{}\n{}", identity.certificate, identity.key).into_bytes(),
+    }
 }
 
 /// The kubelet's port on the node's own address; a free one where another cluster of this machine has it.

@@ -11,8 +11,8 @@ use wharf_server::{ApiServer, Identity, NodeDialer, PodDialer};
 use wharf_store::{RedbStore, Store};
 
 use crate::data::Folder;
-use crate::up::addons;
 use crate::up::tasks::Group;
+use crate::up::{addons, registry};
 
 pub(crate) use wharf_controllers::Options;
 
@@ -58,6 +58,14 @@ impl Control {
             config.pod_dialer = pods;
         }
         let server = ApiServer::new(config).await.context("start the API server")?;
+        let registry = registry::open(folder, &server)?;
+        answers.spawn("image registry", {
+            let token = answers.token();
+            async move {
+                registry.keep(token).await;
+                Ok::<_, std::convert::Infallible>(())
+            }
+        });
         answers.spawn("API server", {
             let (server, token) = (server.clone(), answers.token());
             async move { server.serve(listener, token).await }

@@ -10,6 +10,7 @@ pub(crate) mod edge;
 mod ingress;
 mod local_images;
 pub(crate) mod names;
+mod registry;
 mod report;
 #[cfg(test)]
 mod streams_tests;

@@ -22,6 +22,7 @@ mod identity;
 mod linger;
 mod managed;
 mod metrics;
+mod mount;
 mod node;
 pub mod pki;
 mod selection;
@@ -34,6 +35,7 @@ mod verbs;
 
 pub use config::{Config, VERSION};
 pub use identity::{ANONYMOUS, AUTHENTICATED, Identity, MASTERS, UNAUTHENTICATED};
+pub use mount::{Answer, Wish};
 pub use node::{DialError, NoNodes, NodeDialer, PodDialer, Routes};
 pub use serve::ServeError;
 pub use server::{ApiServer, ApiService, StartError};

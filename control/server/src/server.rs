@@ -1,7 +1,7 @@
 //! The API server as a value: made once, cloned freely, asked through a service, a client or a listener.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -27,6 +27,7 @@ use crate::http::path::{self, RequestInfo, ResourcePath};
 use crate::http::query::Query;
 use crate::http::{body, protobuf, respond};
 use crate::metrics::Metrics;
+use crate::mount::{self, Mount};
 use crate::services::Allocator;
 use crate::usage::Usage;
 use crate::verbs::snapshots::Snapshots;
@@ -75,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     /// Requests of the network that may be worked on at the same time, long-running ones aside.
     pub(crate) in_flight: Semaphore,
+    /// Paths that somebody else answers.
+    pub(crate) mount: OnceLock<Mount>,
     /// Held while a quota is written, so that creates that run together do not undo each other's entries again and again.
     pub(crate) quotas: tokio::sync::Mutex<()>,
 }
@@ -103,6 +106,7 @@ impl ApiServer {
             usage: Usage::default(),
             stopping: CancellationToken::new(),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            mount: OnceLock::new(),
             quotas: tokio::sync::Mutex::default(),
             catalog,
             config,
@@ -134,7 +138,7 @@ impl ApiServer {
 
     /// A request that came over the network: takes its turn, so that no crowd of clients can take all the memory.
     pub(crate) async fn handle_remote(&self, request: Request<Body>) -> Response<Body> {
-        if long_running(&request) {
+        if long_running(&request) || mount::find(&self.shared.mount, request.uri().path()).is_some() {
             return self.handle(request).await;
         }
         let turn = tokio::time::timeout(TURN, self.shared.in_flight.acquire()).await;
@@ -156,6 +160,9 @@ impl ApiServer {
     }
 
     pub(crate) async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        if let Some(answer) = mount::find(&self.shared.mount, request.uri().path()) {
+            return answer(request).await;
+        }
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
         let protobuf = content_type(&parts).starts_with(protobuf::MEDIA_TYPE);

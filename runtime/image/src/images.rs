@@ -99,10 +99,12 @@ impl Images {
 
     /// Whether [`Images::ensure`] will answer without asking a registry: decides between the Events
     /// "Pulling image …" and "Container image … already present on machine". Built-in images are always present.
-    pub fn is_present(&self, reference: &str, policy: PullPolicy) -> bool {
-        let Ok(reference) = Reference::parse(reference) else { return false };
+    pub fn is_present(&self, text: &str, policy: PullPolicy) -> bool {
+        let Ok(reference) = Reference::parse(text) else { return false };
+        let here = |reference: &Reference| self.inner.lookup(reference).is_some();
         self.inner.builtin(&reference).is_some()
-            || ((policy != PullPolicy::Always || reference.registry() == LOCAL_REGISTRY) && self.inner.lookup(&reference).is_some())
+            || ((policy != PullPolicy::Always || reference.registry() == LOCAL_REGISTRY)
+                && (self.inner.bare(text).is_some_and(|own| here(&own)) || here(&reference)))
     }
 
     /// Brings the image here as `policy` says, verifies and unpacks it, and compiles its own module.
@@ -127,10 +129,14 @@ impl Images {
             return crate::pull::builtin(&self.inner, builtin.clone(), parsed, aliased).await;
         }
         let local = parsed.registry() == LOCAL_REGISTRY;
-        if (local || policy != PullPolicy::Always)
-            && let Some(record) = self.inner.lookup_pinned(parsed, pins)
-        {
-            return self.inner.image(&record, parsed);
+        // A name without a registry may be one of the cluster's own, which comes first.
+        let own = self.inner.bare(reference);
+        if local || policy != PullPolicy::Always {
+            for name in own.iter().chain([parsed]) {
+                if let Some(record) = self.inner.lookup_pinned(name, pins) {
+                    return self.inner.image(&record, name);
+                }
+            }
         }
         if policy == PullPolicy::Never {
             return Err(ImageError::NeverPull { reference: reference.into() });
@@ -138,6 +144,17 @@ impl Images {
         if local {
             return Err(ImageError::NotFound { reference: parsed.to_string() });
         }
+        if let Some(own) = own {
+            match self.fetch(&own, &Keyring::new(), pins).await {
+                Err(ImageError::NotFound { .. }) => {}
+                found => return found,
+            }
+        }
+        self.fetch(parsed, credentials, pins).await
+    }
+
+    /// Pulls with one credential after the other.
+    async fn fetch(&self, parsed: &Reference, credentials: &Keyring, pins: &mut Pins) -> Result<Image, ImageError> {
         let mut candidates: Vec<Option<&Credential>> = credentials.lookup(parsed).into_iter().map(Some).collect();
         candidates.extend(self.inner.options.keyring.lookup(parsed).into_iter().map(Some));
         if candidates.is_empty() {
@@ -254,6 +271,11 @@ impl Inner {
         let record = known.images.get(digest).cloned()?;
         pins.add(digest);
         Some(record)
+    }
+
+    /// What a name without a registry is in the cluster's own.
+    fn bare(&self, text: &str) -> Option<Reference> {
+        self.options.transport.own.as_ref().and_then(|own| Reference::bare_in(text, &own.host))
     }
 
     pub(crate) fn has_name(&self, reference: &Reference) -> bool {

@@ -41,6 +41,6 @@ pub use images::{Images, Stored};
 pub use inspect::{Inspection, inspect};
 pub use offers::Offers;
 pub use options::{Compatibility, Limits, Options, PullPolicy};
-pub use push::push;
+pub use push::{Artifact, MANIFEST_TYPE, pack_file, push};
 pub use reference::Reference;
-pub use registry::Transport;
+pub use registry::{OwnRegistry, Transport};

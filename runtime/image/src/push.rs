@@ -34,17 +34,35 @@ pub async fn push(file: &Path, reference: &str, credential: Option<&Credential>,
 }
 
 /// An artifact, ready to be stored or pushed.
-pub(crate) struct Artifact {
-    pub(crate) layer: Vec<u8>,
-    pub(crate) layer_digest: String,
-    pub(crate) config: Vec<u8>,
-    pub(crate) config_digest: String,
-    pub(crate) manifest: Vec<u8>,
-    pub(crate) manifest_digest: String,
+pub struct Artifact {
+    /// The file's own bytes.
+    pub layer: Vec<u8>,
+    /// Their digest.
+    pub layer_digest: String,
+    /// What is known of them.
+    pub config: Vec<u8>,
+    /// Its digest.
+    pub config_digest: String,
+    /// What joins the two.
+    pub manifest: Vec<u8>,
+    /// Its digest, which names the artifact.
+    pub manifest_digest: String,
+}
+
+/// The media type of an artifact's manifest.
+pub const MANIFEST_TYPE: &str = OCI_MANIFEST;
+
+/// Reads and packs a component (or WASI 0.1 module), which is validated. What it imports and exports comes with it.
+pub fn pack_file(file: &Path) -> Result<(Artifact, Inspection), ImageError> {
+    read_inspected(file, &Limits::default())
 }
 
 /// Reads and packs a file.
 pub(crate) fn read(file: &Path, limits: &Limits) -> Result<Artifact, ImageError> {
+    Ok(read_inspected(file, limits)?.0)
+}
+
+fn read_inspected(file: &Path, limits: &Limits) -> Result<(Artifact, Inspection), ImageError> {
     let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let invalid = |message: String| ImageError::Module { module: name.clone(), message };
     let size = std::fs::metadata(file).map_err(|e| ImageError::store(format!("read {}", file.display()), e))?.len();
@@ -53,7 +71,7 @@ pub(crate) fn read(file: &Path, limits: &Limits) -> Result<Artifact, ImageError>
     }
     let wasm = std::fs::read(file).map_err(|e| ImageError::store(format!("read {}", file.display()), e))?;
     let inspection = inspect(&wasm, limits).map_err(invalid)?;
-    pack(wasm, &name, &inspection).map_err(invalid)
+    Ok((pack(wasm, &name, &inspection).map_err(invalid)?, inspection))
 }
 
 /// Packs bytes. The same bytes and title always give the same digests: the time of creation is fixed.

@@ -55,6 +55,13 @@ impl Reference {
         host == "localhost" || host.ends_with(".localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
+    /// The same repository and tag or digest in another registry, when the text names no registry itself: `hello:v1`, `team/hello`.
+    pub fn bare_in(text: &str, registry: &str) -> Option<Reference> {
+        let first = text.split_once('/').map_or("", |(first, _)| first);
+        let names_registry = first == "localhost" || first.contains(['.', ':']);
+        if names_registry { None } else { Reference::parse(&format!("{registry}/{text}")).ok() }
+    }
+
     pub(crate) fn oci(&self) -> &Oci {
         &self.0
     }
@@ -106,6 +113,16 @@ mod tests {
             assert!(error.to_string().contains(want), "{text}: {error}");
         }
         assert!(Reference::parse(&"a".repeat(5000)).is_err());
+    }
+
+    #[test]
+    fn bare_names_are_those_without_a_registry() {
+        let own = |text: &str| Reference::bare_in(text, "registry.wharf.local").map(|r| r.to_string());
+        assert_eq!(own("hello").as_deref(), Some("registry.wharf.local/hello:latest"));
+        assert_eq!(own("team/hello:v1").as_deref(), Some("registry.wharf.local/team/hello:v1"));
+        for named in ["docker.io/library/hello", "localhost/hello", "localhost:5000/hello", "ghcr.io/a/b", "Hello"] {
+            assert_eq!(own(named), None, "{named}");
+        }
     }
 
     #[test]

@@ -27,6 +27,25 @@ pub struct Transport {
     pub extra_roots: Vec<Vec<u8>>,
     /// Registries (`host:port`) that are spoken to in plain HTTP, beside those on loopback.
     pub plain_http: Vec<String>,
+    /// The cluster's own registry.
+    pub own: Option<OwnRegistry>,
+}
+
+/// The cluster's own registry: how images name it, where it is, and who this node is to it. It is trusted by the extra roots alone.
+#[derive(Clone)]
+pub struct OwnRegistry {
+    /// The host in images' names. Names without a host are looked for there first.
+    pub host: String,
+    /// `https://192.168.1.10:6443`
+    pub url: String,
+    /// The node's client certificate and key, PEM.
+    pub identity: Vec<u8>,
+}
+
+impl std::fmt::Debug for OwnRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OwnRegistry").field("host", &self.host).field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// Connections to registries: a client for each registry and credential.
@@ -185,20 +204,33 @@ impl Registries {
         if let Some(client) = self.clients.lock().get(&key) {
             return Ok(client.clone());
         }
-        let tls = |words: String| broken(reference, format!("TLS: {words}"));
+        let tls = |error: reqwest::Error| broken(reference, format!("TLS: {}", causes(&error)));
+        let own = self.transport.own.as_ref().filter(|own| own.host == registry);
         let mut roots = Vec::new();
-        for root in self.roots().iter() {
-            let read = match root.encoding {
-                CertificateEncoding::Der => reqwest::Certificate::from_der(&root.data).map(|one| vec![one]),
-                CertificateEncoding::Pem => reqwest::Certificate::from_pem_bundle(&root.data),
-            };
-            roots.extend(read.map_err(|error| tls(causes(&error)))?);
+        if own.is_some() {
+            for pem in &self.transport.extra_roots {
+                roots.extend(reqwest::Certificate::from_pem_bundle(pem).map_err(tls)?);
+            }
+        } else {
+            for root in self.roots().iter() {
+                let read = match root.encoding {
+                    CertificateEncoding::Der => reqwest::Certificate::from_der(&root.data).map(|one| vec![one]),
+                    CertificateEncoding::Pem => reqwest::Certificate::from_pem_bundle(&root.data),
+                };
+                roots.extend(read.map_err(tls)?);
+            }
         }
-        let http =
+        let mut http =
             reqwest::Client::builder().tls_certs_only(roots).user_agent(USER_AGENT).connect_timeout(CONNECT_TIMEOUT).read_timeout(self.limits.read_timeout);
-        let http = http.build().map_err(|error| tls(causes(&error)))?;
-        let scheme = if self.is_plain(reference, &registry) { "http" } else { "https" };
-        let client = Arc::new(distribution::Client::new(http, format!("{scheme}://{registry}"), credential.cloned()));
+        let base = match own {
+            Some(own) => {
+                http = http.identity(reqwest::Identity::from_pem(&own.identity).map_err(tls)?);
+                own.url.clone()
+            }
+            None => format!("{}://{registry}", if self.is_plain(reference, &registry) { "http" } else { "https" }),
+        };
+        let http = http.build().map_err(tls)?;
+        let client = Arc::new(distribution::Client::new(http, base, credential.cloned()));
         let mut clients = self.clients.lock();
         if clients.len() >= MAX_CLIENTS {
             clients.clear();

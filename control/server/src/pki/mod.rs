@@ -21,8 +21,16 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Names that the API server's certificate always has.
-const SERVER_NAMES: [&str; 6] =
-    ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost", "127.0.0.1"];
+const SERVER_NAMES: [&str; 7] = [
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "localhost",
+    "127.0.0.1",
+    // The image registry on the same port.
+    "registry.wharf.local",
+];
 
 /// Why a certificate or key could not be made, read or used.
 #[derive(Debug, thiserror::Error)]
