@@ -30,7 +30,7 @@ pub(crate) struct Connection {
 }
 
 impl Cluster {
-    /// Sets up a client; nothing is sent yet.
+    /// Sets up a client, and sees that the cluster answers.
     pub(crate) async fn connect(&self) -> Result<Connection> {
         let kubeconfig = match &self.kubeconfig {
             Some(file) => Kubeconfig::read_from(file).with_context(|| format!("read the kubeconfig {}", file.display()))?,
@@ -43,6 +43,10 @@ impl Cluster {
         let server = config.cluster_url.to_string();
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("set up the client of the API")?;
+        client.apiserver_version().await.map_err(|error| match error {
+            kube::Error::Api(status) => anyhow::anyhow!("the cluster at {server} answers: {}", status.message),
+            error => anyhow::anyhow!("the cluster at {server} is not reached: {}", crate::say::chain(&error)),
+        })?;
         Ok(Connection { client, namespace, server })
     }
 }

@@ -6,6 +6,7 @@ mod apply;
 mod client;
 mod data;
 mod deploy;
+mod dev;
 mod kubeconfig;
 mod process;
 mod push;
@@ -38,6 +39,8 @@ enum Command {
     Agent(agent::Arguments),
     /// Deploy a component, or the project of a folder, and print its URL.
     Deploy(Box<deploy::Arguments>),
+    /// Deploy the project of a folder, again at every change, and show what it logs.
+    Dev(Box<dev::Arguments>),
     /// Remove what `wharf deploy` made for a function.
     Undeploy(undeploy::Arguments),
     /// Pack a component or module as an OCI artifact and push it to a registry.
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Server(arguments) => server::run(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Deploy(arguments) => deploy::run(&arguments),
+        Command::Dev(arguments) => dev::run(&arguments),
         Command::Undeploy(arguments) => undeploy::run(&arguments),
         Command::Push(arguments) => push::run(&arguments),
     };

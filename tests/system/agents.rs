@@ -8,7 +8,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cluster::{PATIENCE, eventually, program};
+use crate::cluster::{PATIENCE, eventually, program, repository};
 
 /// All tests of this file.
 pub fn trials() -> Vec<Trial> {
@@ -147,6 +147,14 @@ impl Machines {
         if output.status.success() { Ok(text) } else { Err(format!("kubectl {arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr)).into()) }
     }
 
+    /// Runs the program on the server's host, as the admin.
+    fn wharf(&self, arguments: &[&str]) -> Result<String, Failed> {
+        let kubeconfig = self.folder.path().join("server/kubeconfig");
+        let output = self.hosts.on("server", program()).args(arguments).env("KUBECONFIG", kubeconfig).stdin(Stdio::null()).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() { Ok(text) } else { Err(format!("wharf {arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr)).into()) }
+    }
+
     fn get(&self, arguments: &[&str]) -> Result<Value, Failed> {
         let mut all = vec!["get", "-o", "json"];
         all.extend_from_slice(arguments);
@@ -260,6 +268,17 @@ fn server_and_nodes_die_apart() -> Result<(), Failed> {
         let log = eventually("the access log", || machines.kubectl(&["logs", name]))?;
         assert!(log.contains("GET / "), "{name} was asked: {log}");
     }
+
+    // What is pushed to the cluster's own registry runs on a node by its bare name: the node asks with its own certificate.
+    let component = repository("tests/guests/http-p2/http-p2.wasm").display().to_string();
+    let digest = machines.wharf(&["push", &component, "team/app:v1"])?;
+    machines.kubectl(&["run", "pushed", "--image=team/app:v1", "--overrides", r#"{"spec": {"nodeName": "b"}}"#])?;
+    machines.kubectl(&["wait", "pod/pushed", "--for=condition=Ready", "--timeout=60s"])?;
+    let image = machines.get(&["pod", "pushed"])?["status"]["containerStatuses"][0]["imageID"].clone();
+    assert_eq!(image, format!("registry.wharf.local/team/app@{}", digest.trim()));
+    let said = machines.wharf(&["deploy", &component, "--name", "function"])?;
+    assert!(said.contains("does not say at which address"), "agents serve no Ingress: {said}");
+    machines.wharf(&["undeploy", "function"])?;
 
     // The server dies: Pods go on, and it takes up where it was.
     server.kill()?;

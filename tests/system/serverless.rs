@@ -1,14 +1,16 @@
 //! `wharf deploy`, `undeploy` and `dev`: a component becomes a URL, and is gone again.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use libtest_mimic::{Failed, Trial};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::cluster::{Cluster, Shared, eventually, repository};
+use crate::cluster::{Cluster, Shared, eventually, program, repository};
 use crate::http;
 use crate::own_registry::wharf;
 
@@ -19,6 +21,7 @@ pub fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
         shared.test("serverless::a_folder_says_how_it_is_built", a_folder_says_how_it_is_built),
         shared.test("serverless::what_cannot_be_deployed_is_said_in_a_line", what_cannot_be_deployed_is_said_in_a_line),
         shared.test("serverless::what_does_not_start_leaves_nothing_behind", what_does_not_start_leaves_nothing_behind),
+        shared.test("serverless::dev_deploys_every_change_and_shows_the_log", dev_deploys_every_change_and_shows_the_log),
     ]
 }
 
@@ -253,4 +256,55 @@ fn what_does_not_start_leaves_nothing_behind(cluster: &Cluster) -> Result<(), Fa
     let host = format!("half.{namespace}.localhost");
     let environment = http::get(cluster.http, &host, "/env")?.text();
     if environment.contains("VERSION=one") { Ok(()) } else { Err(environment.into()) }
+}
+
+fn dev_deploys_every_change_and_shows_the_log(cluster: &Cluster) -> Result<(), Failed> {
+    let namespace = cluster.namespace("dev")?;
+    let folder = TempDir::new()?;
+    project(folder.path(), "one")?;
+    let mut child = Command::new(program())
+        .args(["dev", "-n", &namespace])
+        .arg(folder.path())
+        .env("KUBECONFIG", &cluster.kubeconfig)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let said = Arc::new(std::sync::Mutex::new(Vec::new()));
+    if let Some(stdout) = child.stdout.take() {
+        let said = said.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Ok(mut said) = said.lock() {
+                    said.push(line);
+                }
+            }
+        });
+    }
+    let result = dev(cluster, &namespace, folder.path(), &said);
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status()?;
+    let ended = child.wait()?;
+    let lines = said.lock().map(|said| said.join("\n")).unwrap_or_default();
+    result.map_err(|error| Failed::from(format!("{}; it said:\n{lines}", error.message().unwrap_or_default())))?;
+    if ended.success() && lines.contains("what was deployed stays") { Ok(()) } else { Err(format!("it ended with {ended}:\n{lines}").into()) }
+}
+
+fn dev(cluster: &Cluster, namespace: &str, folder: &Path, said: &std::sync::Mutex<Vec<String>>) -> Result<(), Failed> {
+    let host = format!("built.{namespace}.localhost");
+    let version = |wanted: &str| {
+        eventually(wanted, || {
+            let environment = http::get(cluster.http, &host, "/env")?.text();
+            if environment.contains(wanted) { Ok(()) } else { Err(environment.into()) }
+        })
+    };
+    version("VERSION=one")?;
+    // A build that fails is said, and what runs stays.
+    std::fs::write(folder.join("wharf.toml"), "nonsense")?;
+    version("VERSION=one")?;
+    project(folder, "two")?;
+    version("VERSION=two")?;
+    eventually("the log", || {
+        http::get(cluster.http, &host, "/log")?;
+        let lines: Value = said.lock().map(|said| json!(*said)).map_err(|_| "poisoned")?;
+        if lines.as_array().into_iter().flatten().any(|line| line == "to stdout") { Ok(()) } else { Err(lines.to_string().into()) }
+    })
 }

@@ -84,7 +84,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// What was deployed.
 pub(crate) struct Deployed {
     pub(crate) url: String,
-    #[expect(dead_code, reason = "for who deploys again and again")]
     pub(crate) function: Function,
 }
 

@@ -47,7 +47,6 @@ pub(crate) struct Build {
     pub(crate) component: PathBuf,
     /// What `wharf dev` watches, below the folder [default: all but what is built].
     #[serde(default)]
-    #[expect(dead_code, reason = "for who deploys again and again")]
     pub(crate) watch: Vec<PathBuf>,
 }
 
@@ -108,7 +107,6 @@ impl Source {
     }
 
     /// The folder, where it is one.
-    #[expect(dead_code, reason = "for who deploys again and again")]
     pub(crate) fn folder(&self) -> Option<&Path> {
         match self {
             Source::File(_) => None,
