@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::manifest::FileFlags;
 use crate::print::output::{FORMS, OutputFlags, Printer};
-use crate::session::{Session, with_query};
+use crate::selection::{Info, Selection, fetch};
+use crate::session::{PatchType, Session, with_query};
 
 /// `--dry-run`
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -127,4 +129,79 @@ pub struct RecordFlag {
     /// Taken and not used.
     #[arg(long, hide = true)]
     pub record: bool,
+}
+
+/// The flags of verbs that change objects which are there.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ChangeFlags {
+    /// Manifests of the objects.
+    #[command(flatten)]
+    pub files: FileFlags,
+    /// The form of what is printed.
+    #[command(flatten)]
+    pub output: OutputFlags,
+    /// Whether it is done at all.
+    #[command(flatten)]
+    pub dry_run: DryRunFlag,
+    /// As it was.
+    #[command(flatten)]
+    pub record: RecordFlag,
+    /// All objects of the types, in the namespace.
+    #[arg(long)]
+    pub all: bool,
+    /// In all namespaces.
+    #[arg(long, short = 'A')]
+    pub all_namespaces: bool,
+    /// Label selector.
+    #[arg(long, short = 'l')]
+    pub selector: Option<String>,
+    /// Field selector.
+    #[arg(long)]
+    pub field_selector: Option<String>,
+    /// Change the manifest that is read, and nothing at the server.
+    #[arg(long)]
+    pub local: bool,
+    /// Who is said to manage the fields.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub field_manager: String,
+}
+
+impl ChangeFlags {
+    /// The objects that words and flags mean.
+    pub fn selection(&self, words: &[String]) -> Selection {
+        Selection {
+            words: words.to_vec(),
+            files: self.files.clone(),
+            selector: self.selector.clone(),
+            field_selector: self.field_selector.clone(),
+            all: self.all,
+            all_namespaces: self.all_namespaces,
+            ..Selection::default()
+        }
+    }
+
+    /// Fetches the objects; those of manifests as they are, with `--local`.
+    pub async fn fetch(&self, session: &Session, words: &[String]) -> Result<(Vec<Info>, Vec<Error>, bool)> {
+        if self.all && self.selector.is_some() {
+            return Err(Error::message("cannot set --all and --selector at the same time"));
+        }
+        fetch(session, &self.selection(words), self.local).await
+    }
+
+    /// Whether nothing is sent.
+    pub fn stays_here(&self) -> Result<bool> {
+        Ok(self.local || self.dry_run.read()? == DryRun::Client)
+    }
+
+    /// Sends a patch, unless nothing is to be sent: then it is applied here.
+    pub async fn patch(&self, session: &Session, info: &Info, kind: PatchType, patch: &Value, manager: &str) -> Result<Value> {
+        if self.stays_here()? {
+            let mut object = info.object.clone();
+            crate::merge::json::apply(&mut object, patch);
+            return Ok(object);
+        }
+        let manager = if self.field_manager.is_empty() { manager } else { &self.field_manager };
+        let path = with_query(&info.path(), &[("dryRun", self.dry_run.read()?.parameter()), ("fieldManager", manager)]);
+        session.patch(&path, kind, patch).await
+    }
 }

@@ -1,10 +1,23 @@
 //! The verbs, one file each.
 
+mod annotate;
 mod apply;
+mod cordon;
 mod create;
 mod delete;
+mod describe;
+mod drain;
+mod expose;
 mod get;
 mod get_watch;
+mod label;
+mod patch;
+mod rollout;
+mod scale;
+mod set;
+mod taint;
+mod uncordon;
+mod wait;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -53,6 +66,45 @@ verbs! {
     /// Create objects from manifests, or from flags
     #[command(after_help = create::EXAMPLES)]
     Create => create,
+    /// Describe objects and what belongs to them
+    #[command(after_help = describe::EXAMPLES)]
+    Describe => describe,
+    /// Set and remove labels
+    #[command(after_help = label::EXAMPLES)]
+    Label => label,
+    /// Set and remove annotations
+    #[command(after_help = annotate::EXAMPLES)]
+    Annotate => annotate,
+    /// Set and remove taints of nodes
+    #[command(after_help = taint::EXAMPLES)]
+    Taint => taint,
+    /// Say how many there are to be
+    #[command(after_help = scale::EXAMPLES)]
+    Scale => scale,
+    /// Change fields of objects
+    #[command(after_help = patch::EXAMPLES)]
+    Patch => patch,
+    /// Let no more Pods onto a node
+    #[command(after_help = cordon::EXAMPLES)]
+    Cordon => cordon,
+    /// Let Pods onto a node again
+    #[command(after_help = uncordon::EXAMPLES)]
+    Uncordon => uncordon,
+    /// Empty a node for maintenance
+    #[command(after_help = drain::EXAMPLES)]
+    Drain => drain,
+    /// Show, wait for and undo changes of workloads
+    #[command(after_help = rollout::EXAMPLES)]
+    Rollout => rollout,
+    /// Set the image, environment or resources of containers
+    #[command(after_help = set::EXAMPLES)]
+    Set => set,
+    /// Make a Service for what is there
+    #[command(after_help = expose::EXAMPLES)]
+    Expose => expose,
+    /// Wait until objects are as they should be
+    #[command(after_help = wait::EXAMPLES)]
+    Wait => wait,
     /// Delete objects by manifests, names or selectors
     #[command(after_help = delete::EXAMPLES)]
     Delete => delete,

@@ -157,7 +157,17 @@ impl Token {
     pub(super) async fn run(&self, session: &Session, make: &MakeFlags) -> Result<()> {
         let name = one_name(&self.name)?;
         required(&[])?;
-        let seconds = duration(&self.duration).ok_or_else(|| Error::message(format!("invalid duration {:?}", self.duration)))?.as_secs();
+        let seconds = duration(&self.duration)
+            .ok_or_else(|| {
+                Error::Code(
+                    format!(
+                        "error: invalid argument {0:?} for \"--duration\" flag: time: invalid duration {0:?}\nSee 'wharf create token --help' for usage.\n",
+                        self.duration
+                    ),
+                    1,
+                )
+            })?
+            .as_secs();
         let mut spec = Map::new();
         if !self.audience.is_empty() {
             spec.insert("audiences".into(), self.audience.clone().into());
