@@ -222,8 +222,9 @@ fn a_large_push_needs_little_memory(cluster: &Cluster) -> Result<(), Failed> {
     if grown < (CHUNK * CHUNKS / 2) as u64 { Ok(()) } else { Err(format!("the process grew by {} MiB", grown >> 20).into()) }
 }
 
+/// Bytes of its own, without what is mapped of the program's file.
 fn resident(cluster: &Cluster) -> Result<u64, Failed> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", cluster.pid()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).ok_or("no RssAnon")?;
     Ok(line.split_whitespace().next().ok_or("no number")?.parse::<u64>()? * 1024)
 }

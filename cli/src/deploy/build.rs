@@ -28,15 +28,14 @@ pub(super) fn by_command(folder: &Path, build: &Build) -> Result<PathBuf> {
 /// Builds the Cargo project of a folder; its one component.
 pub(super) fn by_cargo(folder: &Path) -> Result<PathBuf> {
     check_target(folder)?;
-    let mut command = Command::new("cargo");
-    command.args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
-    let output =
-        command.current_dir(folder).stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo; is Rust installed? https://rustup.rs")?;
-    if !output.status.success() {
-        bail!("the build failed: cargo build --release --target {TARGET} in {}", folder.display());
-    }
     let manifest = folder.join("Cargo.toml");
-    match &*components(&String::from_utf8_lossy(&output.stdout), &manifest) {
+    let messages = cargo(folder, &["build"], &[])?;
+    let mut found = components(&messages, &manifest);
+    if found.is_empty() && messages.lines().any(|line| is_library(line, &manifest)) {
+        // `cargo init --lib` makes no cdylib; what the library exports is the same.
+        found = components(&cargo(folder, &["rustc", "--lib"], &["--crate-type", "cdylib"])?, &manifest);
+    }
+    match &*found {
         [] => bail!("{} builds no component: it needs a binary, or a library with crate-type = [\"cdylib\"]", manifest.display()),
         [component] => Ok(component.clone()),
         several => {
@@ -44,6 +43,25 @@ pub(super) fn by_cargo(folder: &Path) -> Result<PathBuf> {
             bail!("{} builds several components; deploy one of them by its file: {}", manifest.display(), names.join(", "))
         }
     }
+}
+
+/// Runs cargo for the target; its messages.
+fn cargo(folder: &Path, what: &[&str], more: &[&str]) -> Result<String> {
+    let mut command = Command::new("cargo");
+    command.args(what).args(["--release", "--target", TARGET, "--message-format", "json-render-diagnostics"]).args(more);
+    let output =
+        command.current_dir(folder).stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo; is Rust installed? https://rustup.rs")?;
+    if !output.status.success() {
+        bail!("the build failed: cargo {} --release --target {TARGET} in {}", what.join(" "), folder.display());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether a message is about the package's library.
+fn is_library(message: &str, manifest: &Path) -> bool {
+    let message: Value = serde_json::from_str(message).unwrap_or_default();
+    let kinds = message["target"]["kind"].as_array().cloned().unwrap_or_default();
+    message["reason"] == "compiler-artifact" && message["manifest_path"].as_str() == manifest.to_str() && kinds.iter().any(|kind| kind == "lib")
 }
 
 /// The `.wasm` files that a build's messages name, of the package with this manifest.
@@ -97,6 +115,7 @@ mod tests {
             "not JSON",
         ];
         assert_eq!(components(&messages.join("\n"), Path::new("/a/Cargo.toml")), [PathBuf::from("/t/a.wasm")]);
+        assert!(is_library(messages[0], Path::new("/dep/Cargo.toml")) && !is_library(messages[0], Path::new("/a/Cargo.toml")));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! push that was told that a blob is there has the time of grace to make use of it.
 
 use std::collections::HashSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
@@ -25,13 +25,17 @@ pub struct Collected {
     pub uploads: usize,
 }
 
+/// Until the first collection.
+const SOON: Duration = Duration::from_secs(60);
 /// Files that are looked at within one transaction.
 const BATCH: usize = 256;
 
 impl Registry {
     /// Collects from time to time, until the token is cancelled.
     pub async fn keep(self, token: CancellationToken) {
-        let mut turns = tokio::time::interval(self.inner.options.every);
+        let every = self.inner.options.every;
+        // Not while the cluster starts; soon, because many do not run for as long as it takes.
+        let mut turns = tokio::time::interval_at(tokio::time::Instant::now() + every.min(SOON), every);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while token.run_until_cancelled(turns.tick()).await.is_some() {
             match token.run_until_cancelled(self.collect()).await {

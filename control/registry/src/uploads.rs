@@ -22,6 +22,8 @@ use crate::names::{Algorithm, Digest};
 
 /// Bytes that are gathered before they are written.
 const BUFFER: usize = 512 << 10;
+/// What a frame of a request usually has at most.
+const FRAME: usize = 64 << 10;
 /// How long a request waits for another one that writes to the same upload: one whose client is gone may not know it yet.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -211,7 +213,8 @@ impl Uploads {
 
     async fn write(&self, upload: &Upload, state: &mut State, body: Body) -> Result<()> {
         let mut frames = body.into_data_stream();
-        let mut buffer: Vec<u8> = Vec::new();
+        // One for all of the request, with room for the frame that fills it.
+        let mut buffer: Vec<u8> = Vec::with_capacity(BUFFER + FRAME);
         let mut file = None;
         loop {
             let frame = tokio::time::timeout(self.idle, frames.next()).await;
