@@ -13,9 +13,11 @@ pub mod flags;
 pub mod labels;
 pub mod manifest;
 pub mod merge;
+pub mod pods;
 pub mod print;
 pub mod selection;
 pub mod session;
+pub mod streams;
 mod verbs;
 
 pub use client::Connection;
@@ -24,11 +26,16 @@ pub use session::Session;
 pub use verbs::Verb;
 
 /// Writes to standard output. A reader that has gone away ends the program, as it ends kubectl.
-#[allow(clippy::disallowed_methods, reason = "a client that nobody reads has nothing to bring to an end")]
 pub fn out(text: &str) {
+    out_bytes(text.as_bytes());
+}
+
+/// The same of bytes.
+#[allow(clippy::disallowed_methods, reason = "a client that nobody reads has nothing to bring to an end")]
+pub fn out_bytes(bytes: &[u8]) {
     use std::io::Write;
     let mut stdout = std::io::stdout().lock();
-    if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+    if stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err() {
         // What a shell reports for SIGPIPE.
         std::process::exit(141);
     }

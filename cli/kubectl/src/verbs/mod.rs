@@ -2,17 +2,22 @@
 
 mod annotate;
 mod apply;
+mod attach;
 mod cordon;
 mod create;
 mod delete;
 mod describe;
 mod drain;
+mod exec;
 mod expose;
 mod get;
 mod get_watch;
 mod label;
+mod logs;
 mod patch;
+mod port_forward;
 mod rollout;
+mod run;
 mod scale;
 mod set;
 mod taint;
@@ -105,6 +110,21 @@ verbs! {
     /// Wait until objects are as they should be
     #[command(after_help = wait::EXAMPLES)]
     Wait => wait,
+    /// Print what containers write
+    #[command(after_help = logs::EXAMPLES, visible_alias = "log")]
+    Logs => logs,
+    /// Run a command in a container
+    #[command(after_help = exec::EXAMPLES)]
+    Exec => exec,
+    /// Take part in the process of a container
+    #[command(after_help = attach::EXAMPLES)]
+    Attach => attach,
+    /// Bring ports of a Pod to this machine
+    #[command(after_help = port_forward::EXAMPLES)]
+    PortForward => port_forward,
+    /// Run a Pod of an image
+    #[command(after_help = run::EXAMPLES)]
+    Run => run,
     /// Delete objects by manifests, names or selectors
     #[command(after_help = delete::EXAMPLES)]
     Delete => delete,
