@@ -248,7 +248,7 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// JSON as Go's encoder writes it: `<`, `>` and `&` escaped.
-fn html_safe(json: &str) -> String {
+pub(crate) fn html_safe(json: &str) -> String {
     json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
 }
 

@@ -1,6 +1,7 @@
 //! What a kind says of itself ([`Kind`]), and the same without its type ([`DynKind`]), which is what generic code uses.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 use k8s_openapi::Metadata;
@@ -39,18 +40,18 @@ pub enum Scope {
 }
 
 /// What stands behind an object's own path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subresource {
     /// `status`: only the status changes (get, update, patch).
     Status,
     /// `scale`: `autoscaling/v1 Scale`; paths as in a CustomResourceDefinition.
     Scale {
         /// Such as `.spec.replicas`.
-        spec_replicas: &'static str,
+        spec_replicas: Cow<'static, str>,
         /// Such as `.status.replicas`.
-        status_replicas: &'static str,
+        status_replicas: Cow<'static, str>,
         /// A path to a selector in its text form, or to a `LabelSelector`, whose text form is then made.
-        selector: &'static str,
+        selector: Cow<'static, str>,
     },
     /// Any other, handled by code of its own in the server: `log`, `exec`, `binding`, `eviction`, `token`, `finalize`, …
     Other {
@@ -182,21 +183,25 @@ pub trait Kind: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "discovery's own names")]
 pub struct KindInfo {
-    pub group: &'static str,
-    pub version: &'static str,
-    pub kind: &'static str,
-    pub list_kind: String,
-    pub plural: &'static str,
-    pub names: Names,
+    pub group: Cow<'static, str>,
+    pub version: Cow<'static, str>,
+    pub kind: Cow<'static, str>,
+    pub list_kind: Cow<'static, str>,
+    pub plural: Cow<'static, str>,
+    pub singular: Cow<'static, str>,
+    pub short: Vec<Cow<'static, str>>,
+    pub categories: Vec<Cow<'static, str>>,
     pub scope: Scope,
-    pub subresources: &'static [Subresource],
+    pub subresources: Cow<'static, [Subresource]>,
     pub merges: &'static [Merge],
     pub verbs: &'static [&'static str],
     pub stored_as: Option<Stored>,
     pub allow_create_on_update: bool,
     pub allow_unconditional_update: bool,
     pub has_generation: bool,
-    pub api_version: &'static str,
+    /// Defined by a CustomResourceDefinition.
+    pub custom: bool,
+    pub api_version: Cow<'static, str>,
 }
 
 impl KindInfo {
@@ -267,6 +272,10 @@ pub trait DynKind: Send + Sync {
     /// The same from a tree.
     #[expect(clippy::wrong_self_convention, reason = "the kind is what makes the object")]
     fn from_value(&self, value: Value) -> serde_json::Result<Box<dyn DynObject>>;
+    /// Drops what only a schema knows to be no field. Returns the paths of it, sorted.
+    fn prune(&self, _object: &mut dyn DynObject) -> Vec<String> {
+        Vec::new()
+    }
     /// See [`Kind::default`].
     fn default(&self, object: &mut dyn DynObject);
     /// Drops the status, sets the first generation, then [`Kind::prepare_create`].
@@ -288,7 +297,7 @@ pub trait DynKind: Send + Sync {
     /// One row of its table.
     fn row(&self, object: &dyn DynObject, now: Now) -> Vec<Value>;
     /// See [`Kind::selectable_fields`].
-    fn selectable_fields(&self, object: &dyn DynObject) -> Vec<(&'static str, String)>;
+    fn selectable_fields(&self, object: &dyn DynObject) -> Vec<(Cow<'static, str>, String)>;
     /// Its JSON schema; types it refers to become definitions of the generator.
     fn schema(&self, generator: &mut SchemaGenerator) -> Schema;
 }
@@ -301,21 +310,24 @@ pub fn erase<K: Kind>() -> Box<dyn DynKind> {
 
 fn info<K: Kind>() -> KindInfo {
     KindInfo {
-        group: <K::Object as k8s_openapi::Resource>::GROUP,
-        version: <K::Object as k8s_openapi::Resource>::VERSION,
-        kind: <K::Object as k8s_openapi::Resource>::KIND,
-        api_version: <K::Object as k8s_openapi::Resource>::API_VERSION,
-        list_kind: format!("{}List", <K::Object as k8s_openapi::Resource>::KIND),
-        plural: <K::Object as k8s_openapi::Resource>::URL_PATH_SEGMENT,
-        names: K::NAMES,
+        group: <K::Object as k8s_openapi::Resource>::GROUP.into(),
+        version: <K::Object as k8s_openapi::Resource>::VERSION.into(),
+        kind: <K::Object as k8s_openapi::Resource>::KIND.into(),
+        api_version: <K::Object as k8s_openapi::Resource>::API_VERSION.into(),
+        list_kind: format!("{}List", <K::Object as k8s_openapi::Resource>::KIND).into(),
+        plural: <K::Object as k8s_openapi::Resource>::URL_PATH_SEGMENT.into(),
+        singular: K::NAMES.singular.into(),
+        short: K::NAMES.short.iter().map(|s| (*s).into()).collect(),
+        categories: K::NAMES.categories.iter().map(|c| (*c).into()).collect(),
         scope: K::SCOPE,
-        subresources: K::SUBRESOURCES,
+        subresources: K::SUBRESOURCES.into(),
         merges: K::MERGES,
         verbs: K::VERBS,
         stored_as: K::STORED_AS,
         allow_create_on_update: K::ALLOW_CREATE_ON_UPDATE,
         allow_unconditional_update: K::ALLOW_UNCONDITIONAL_UPDATE,
         has_generation: K::HAS_GENERATION,
+        custom: false,
     }
 }
 
@@ -396,8 +408,8 @@ impl<K: Kind> DynKind for Erased<K> {
     fn row(&self, object: &dyn DynObject, now: Now) -> Vec<Value> {
         (self.columns.row)(typed::<K>(object), now)
     }
-    fn selectable_fields(&self, object: &dyn DynObject) -> Vec<(&'static str, String)> {
-        K::selectable_fields(typed::<K>(object))
+    fn selectable_fields(&self, object: &dyn DynObject) -> Vec<(Cow<'static, str>, String)> {
+        K::selectable_fields(typed::<K>(object)).into_iter().map(|(name, value)| (name.into(), value)).collect()
     }
     fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<K::Object>()

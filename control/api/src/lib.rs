@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod cron;
+pub mod custom;
 pub mod decode;
 pub mod encode;
 pub mod field;

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta_v1;
 use k8s_openapi::schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use crate::custom::{self, CustomKind};
 use crate::decode::{self, Decoded, FieldValidation};
 use crate::kind::{DynKind, KindInfo, Merge};
 use crate::status::ApiError;
@@ -20,14 +21,32 @@ pub struct Resource {
     pub kind: Arc<dyn DynKind>,
     /// Its OpenAPI definition, such as `io.k8s.api.core.v1.Pod`.
     pub definition: String,
-    /// Its type.
+    /// Its type, one of `types`.
     pub ty: Type,
+    /// What a body is read as; another than its type where a schema has the say.
+    pub read: Type,
+    /// The types that both are made of.
+    pub types: Arc<Types>,
+    /// What the OpenAPI documents say of a kind that is no type.
+    pub(crate) documents: Documents,
+}
+
+/// A kind's definitions in the two versions of OpenAPI; references are v2's in both.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Documents {
+    pub(crate) v2: Option<Arc<Value>>,
+    pub(crate) v3: Option<Arc<Value>>,
 }
 
 impl Resource {
     /// Names, scope and the rest that is constant.
     pub fn info(&self) -> &KindInfo {
         self.kind.info()
+    }
+
+    /// What a definition says of it beside its name, as text; empty for the program's own kinds.
+    pub fn said(&self) -> String {
+        self.documents.v3.as_ref().map(|d| d.to_string()).unwrap_or_default()
     }
 }
 
@@ -52,9 +71,9 @@ pub struct Registry {
     resources: Vec<Resource>,
     by_plural: HashMap<String, Vec<usize>>,
     by_kind: HashMap<String, Vec<usize>>,
-    types: Types,
-    definitions: Map<String, Value>,
-    merges: Vec<Merge>,
+    types: Arc<Types>,
+    definitions: Arc<Map<String, Value>>,
+    merges: Arc<[Merge]>,
 }
 
 impl Registry {
@@ -77,15 +96,38 @@ impl Registry {
         generator.subschema_for::<meta_v1::Status>();
         let mut definitions = generator.take_definitions(true);
         scale_definitions(&mut definitions);
-        let types = Types::new(&definitions, &merges);
-        let mut registry = Registry { resources: Vec::new(), by_plural: HashMap::new(), by_kind: HashMap::new(), types, definitions, merges };
-        for (i, (kind, definition)) in kinds.into_iter().zip(names).enumerate() {
-            let ty = registry.types.named(&definition).cloned().unwrap_or(Type::Any);
-            registry.by_plural.entry(kind.info().plural.to_owned()).or_default().push(i);
-            registry.by_kind.entry(kind.info().kind.to_owned()).or_default().push(i);
-            registry.resources.push(Resource { kind, definition, ty });
+        let types = Arc::new(Types::new(&definitions, &merges));
+        let resources = kinds.into_iter().zip(names).map(|(kind, definition)| {
+            let ty = types.named(&definition).cloned().unwrap_or(Type::Any);
+            Resource { kind, definition, read: ty.clone(), ty, types: types.clone(), documents: Documents::default() }
+        });
+        Registry::of(resources.collect(), types.clone(), definitions.into(), merges.into())
+    }
+
+    fn of(resources: Vec<Resource>, types: Arc<Types>, definitions: Arc<Map<String, Value>>, merges: Arc<[Merge]>) -> Registry {
+        let mut registry = Registry { resources, by_plural: HashMap::new(), by_kind: HashMap::new(), types, definitions, merges };
+        for (i, resource) in registry.resources.iter().enumerate() {
+            registry.by_plural.entry(resource.info().plural.clone().into_owned()).or_default().push(i);
+            registry.by_kind.entry(resource.info().kind.clone().into_owned()).or_default().push(i);
         }
         registry
+    }
+
+    /// The same kinds, and these.
+    #[must_use]
+    pub fn with(&self, more: &[Resource]) -> Registry {
+        let resources = self.resources.iter().chain(more).cloned().collect();
+        Registry::of(resources, self.types.clone(), self.definitions.clone(), self.merges.clone())
+    }
+
+    /// A kind that is defined while the server runs.
+    pub fn resource(&self, kind: Arc<CustomKind>) -> Resource {
+        let definitions = custom::definitions(&kind, &self.definitions);
+        let types = Types::new(&definitions, &self.merges);
+        let definition = custom::name(&kind);
+        let named = |name: &str| types.named(name).cloned().unwrap_or(Type::Any);
+        let documents = Documents { v2: Some(Arc::new(custom::schema_v2(&kind))), v3: Some(Arc::new(custom::schema(&kind))) };
+        Resource { ty: named(&definition), read: named(&custom::read_name(&kind)), definition, types: Arc::new(types), kind, documents }
     }
 
     /// The resource of a path: `("apps", "v1", "deployments")`.
@@ -118,11 +160,11 @@ impl Registry {
         for resource in &self.resources {
             let info = resource.info();
             let at = groups.iter().position(|g| g.name == info.group).unwrap_or_else(|| {
-                groups.push(Group { name: info.group.to_owned(), versions: Vec::new() });
+                groups.push(Group { name: info.group.clone().into_owned(), versions: Vec::new() });
                 groups.len() - 1
             });
-            if !groups[at].versions.iter().any(|v| v == info.version) {
-                groups[at].versions.push(info.version.to_owned());
+            if !groups[at].versions.iter().any(|v| *v == info.version) {
+                groups[at].versions.push(info.version.clone().into_owned());
             }
         }
         for group in &mut groups {
@@ -149,18 +191,23 @@ impl Registry {
 
     /// Reads the body of a request. See [`decode::decode`].
     pub fn decode(&self, resource: &Resource, body: &[u8], content_type: &str, validation: FieldValidation) -> Result<Decoded, ApiError> {
-        decode::decode(&self.types, resource, body, content_type, validation)
+        decode::decode(resource, body, content_type, validation)
     }
 }
 
-/// `v1` over `v1beta2` over `v1beta1` over `v1alpha1` over anything else.
-fn version_rank(version: &str) -> (u8, u32, u32) {
-    let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
-    let major = number(version.trim_start_matches('v'));
-    match (version.split_once("beta"), version.split_once("alpha")) {
-        (Some((_, minor)), _) => (1, major, number(minor)),
-        (_, Some((_, minor))) => (0, major, number(minor)),
-        _ => (2, major, 0),
+/// `v1` over `v1beta2` over `v1beta1` over `v1alpha1` over anything else, of which the first in the alphabet.
+fn version_rank(version: &str) -> (u8, u32, u32, std::cmp::Reverse<String>) {
+    let other = || (0, 0, 0, std::cmp::Reverse(version.to_owned()));
+    let number = |text: &str| if text.starts_with('0') { None } else { text.parse::<u32>().ok() };
+    let Some(rest) = version.strip_prefix('v') else { return other() };
+    let (major, minor, rank) = match (rest.split_once("beta"), rest.split_once("alpha")) {
+        (Some((major, minor)), _) => (major, minor, 2),
+        (_, Some((major, minor))) => (major, minor, 1),
+        _ => (rest, "", 3),
+    };
+    match (number(major), if rank == 3 { Some(0) } else { number(minor) }) {
+        (Some(major), Some(minor)) => (rank, major, minor, std::cmp::Reverse(String::new())),
+        _ => other(),
     }
 }
 

@@ -1,18 +1,20 @@
 //! The tables that `kubectl get` prints (`meta.k8s.io/v1 Table`).
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 /// What a column is, as in `TableColumnDefinition`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
     /// Heading, as in `Name`, `Nominated Node`; kubectl prints it in capitals.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// OpenAPI type: `string`, `integer`, `boolean`, `date`.
     pub kind: &'static str,
     /// OpenAPI format; `name` marks the primary identifier.
     pub format: &'static str,
     /// The upstream's description.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// 0 is always shown; higher only with `-o wide`.
     pub priority: i32,
 }
@@ -20,7 +22,7 @@ pub struct Column {
 impl Column {
     /// A column that is always shown.
     pub const fn new(name: &'static str, kind: &'static str, description: &'static str) -> Column {
-        Column { name, kind, format: "", description, priority: 0 }
+        Column { name: Cow::Borrowed(name), kind, format: "", description: Cow::Borrowed(description), priority: 0 }
     }
 
     /// Shown only with `-o wide`.

@@ -2,6 +2,7 @@
 //!
 //! Made once from the JSON schemas of the kinds. Strict decoding, strategic merge patches and server-side apply walk it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
@@ -59,7 +60,47 @@ pub struct Field {
     /// What it holds.
     pub ty: Type,
     /// How it is merged; `None` for the default.
-    pub merge: Option<Merge>,
+    pub merge: Option<Merging>,
+}
+
+/// How a field's list or map is merged: a [`Merge`] whose field is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Merging {
+    /// `x-kubernetes-patch-strategy`.
+    pub strategy: Cow<'static, str>,
+    /// `x-kubernetes-patch-merge-key`.
+    pub key: Cow<'static, str>,
+    /// `x-kubernetes-list-type` or `x-kubernetes-map-type`.
+    pub list_type: Cow<'static, str>,
+    /// `x-kubernetes-list-map-keys`.
+    pub list_map_keys: Box<[Cow<'static, str>]>,
+    /// What a key is where it is not said.
+    pub key_defaults: Vec<(String, Value)>,
+}
+
+impl From<Merge> for Merging {
+    fn from(merge: Merge) -> Merging {
+        Merging {
+            strategy: merge.strategy.into(),
+            key: merge.key.into(),
+            list_type: merge.list_type.into(),
+            list_map_keys: merge.list_map_keys.iter().map(|k| (*k).into()).collect(),
+            key_defaults: Vec::new(),
+        }
+    }
+}
+
+impl Merging {
+    /// What a schema says itself.
+    fn said(schema: &Value) -> Option<Merging> {
+        let text = |key: &str| schema.get(key).and_then(Value::as_str);
+        let list_type = text("x-kubernetes-list-type").or_else(|| text("x-kubernetes-map-type"))?.to_owned();
+        let keys: Vec<&str> = schema.get("x-kubernetes-list-map-keys").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let default = |key: &&str| Some(((*key).to_owned(), schema.pointer("/items/properties")?.get(*key)?.get("default")?.clone()));
+        let key_defaults = keys.iter().filter_map(default).collect();
+        let list_map_keys = keys.iter().map(|k| Cow::Owned((*k).to_owned())).collect();
+        Some(Merging { list_type: list_type.into(), list_map_keys, key_defaults, ..Merging::default() })
+    }
 }
 
 impl Struct {
@@ -227,7 +268,11 @@ impl Builder<'_> {
         let mut fields = Vec::new();
         for (name, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let ty = self.inline(schema);
-            fields.push(Field { name: name.clone(), ty, merge: self.merges.get(&(definition, name.as_str())).copied() });
+            fields.push(Field {
+                name: name.clone(),
+                ty,
+                merge: self.merges.get(&(definition, name.as_str())).copied().map(Merging::from).or_else(|| Merging::said(schema)),
+            });
         }
         fields.sort_by(|a, b| a.name.cmp(&b.name));
         let this = &mut self.types.structs[id.0 as usize];

@@ -161,13 +161,13 @@ fn nonsense_of_every_kind_panics_nowhere() {
         let mut old: Option<Box<dyn wharf_api::DynObject>> = None;
         for round in 0..rounds {
             let mut value = maker.value(&resource.ty, 0);
-            for (name, text) in [("apiVersion", resource.info().api_version), ("kind", resource.info().kind)] {
-                value[name] = text.into();
+            for (name, text) in [("apiVersion", &resource.info().api_version), ("kind", &resource.info().kind)] {
+                value[name] = (&**text).into();
             }
             all += 1;
             let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 let now = Now("2026-01-01T00:00:00Z".parse().unwrap());
-                let mut object = decode_value(registry.types(), resource, &value, FieldValidation::Warn).ok()?.object;
+                let mut object = decode_value(resource, &value, FieldValidation::Warn).ok()?.object;
                 kind.default(&mut *object);
                 kind.selectable_fields(&*object);
                 kind.row(&*object, now);

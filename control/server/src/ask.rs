@@ -55,7 +55,7 @@ impl<'a> Ask<'a> {
 
     /// 404 of the object that the path names.
     pub(crate) fn not_found(&self) -> ApiError {
-        ApiError::not_found(self.served.info().group, self.served.info().plural, &self.path.name)
+        ApiError::not_found(&self.served.info().group, &self.served.info().plural, &self.path.name)
     }
 
     /// A header's text, empty where there is none.

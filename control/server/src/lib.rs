@@ -15,6 +15,7 @@ mod authz;
 mod bootstrap;
 mod catalog;
 mod config;
+mod custom;
 mod discovery;
 mod expiry;
 mod http;

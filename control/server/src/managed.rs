@@ -32,10 +32,10 @@ pub(crate) fn updated(ask: &Ask<'_>, object: &mut dyn DynObject, old: &dyn DynOb
 fn record(ask: &Ask<'_>, old: Option<&dyn DynObject>, object: &mut dyn DynObject, options: &WriteOptions) -> Result<(), ApiError> {
     let manager = ask.manager(options);
     let writer = writer(ask, &manager);
-    update_object(ask.shared.catalog.registry.types(), ask.served.resource(), old, object, &writer)
+    update_object(ask.served.resource(), old, object, &writer)
 }
 
 /// The writer of a request.
 pub(crate) fn writer<'a>(ask: &Ask<'a>, manager: &'a str) -> Writer<'a> {
-    Writer { manager, api_version: ask.served.info().api_version, subresource: ask.path.subresource, now: Timestamp::now() }
+    Writer { manager, api_version: &ask.served.info().api_version, subresource: ask.path.subresource, now: Timestamp::now() }
 }

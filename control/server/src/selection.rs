@@ -25,7 +25,7 @@ pub(crate) struct Selection {
 pub(crate) struct ItemAttributes {
     labels: BTreeMap<String, String>,
     /// Of kinds that have fields to select by beside name and namespace.
-    fields: OnceLock<Vec<(&'static str, String)>>,
+    fields: OnceLock<Vec<(Cow<'static, str>, String)>>,
 }
 
 #[derive(Deserialize)]
@@ -83,18 +83,25 @@ impl Selection {
             return false;
         }
         let Some(selector) = &self.fields else { return true };
+        let custom = OnceLock::new();
         selector.matches_with(|field| match field {
             "metadata.name" => name,
             "metadata.namespace" => namespace,
+            // What a schema says may be selected by can change under an object.
+            field if served.info().custom => custom.get_or_init(|| fields(served, item)).iter().find(|(f, _)| *f == field).map_or("", |(_, v)| v.as_str()),
             field => attributes.fields(served, item).iter().find(|(f, _)| *f == field).map_or("", |(_, v)| v.as_str()),
         })
     }
 }
 
 impl ItemAttributes {
-    fn fields(&self, served: &Served, item: &Item) -> &[(&'static str, String)] {
-        self.fields.get_or_init(|| served.decode_stored(item.json()).map(|o| served.kind().selectable_fields(&*o)).unwrap_or_default())
+    fn fields(&self, served: &Served, item: &Item) -> &[(Cow<'static, str>, String)] {
+        self.fields.get_or_init(|| fields(served, item))
     }
+}
+
+fn fields(served: &Served, item: &Item) -> Vec<(Cow<'static, str>, String)> {
+    served.decode_stored(item.json()).map(|o| served.kind().selectable_fields(&*o)).unwrap_or_default()
 }
 
 fn attributes(json: &[u8]) -> ItemAttributes {

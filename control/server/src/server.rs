@@ -21,7 +21,6 @@ use crate::authn::tokens::Tokens;
 use crate::authz::node::NodeAuthorizer;
 use crate::authz::{Attributes, Authorizer, RbacCache};
 use crate::catalog::Catalog;
-use crate::discovery::Discovery;
 use crate::http::negotiate::{self, Accepted, Endpoint, negotiate};
 use crate::http::path::{self, RequestInfo, ResourcePath};
 use crate::http::query::Query;
@@ -68,7 +67,6 @@ pub(crate) struct Shared {
     pub(crate) tokens: Tokens,
     pub(crate) snapshots: Snapshots,
     pub(crate) allocator: Allocator,
-    pub(crate) discovery: Discovery,
     pub(crate) metrics: Metrics,
     /// What nodes and Pods use.
     pub(crate) usage: Usage,
@@ -95,13 +93,12 @@ impl ApiServer {
     /// When the store refuses those objects.
     pub async fn new(config: Config) -> Result<ApiServer, StartError> {
         let cache = config.store.cache().clone();
-        let catalog = Catalog::new();
+        let catalog = Catalog::new(&config.version);
         let shared = Shared {
             authorizer: Authorizer { rbac: RbacCache::new(cache.clone()), node: NodeAuthorizer::new(cache, bootstrap::node_rules()) },
             tokens: Tokens::new(config.pki.service_account_key())?,
             snapshots: Snapshots::default(),
             allocator: Allocator::new(config.service_cidr, config.node_ports),
-            discovery: Discovery::new(&catalog, &config.version),
             metrics: Metrics::default(),
             usage: Usage::default(),
             stopping: CancellationToken::new(),
@@ -113,7 +110,9 @@ impl ApiServer {
         };
         let server = ApiServer { shared: Arc::new(shared) };
         bootstrap::run(&server.shared).await?;
+        crate::custom::begin(&server.shared);
         server.spawn(|shared| async move { shared.authorizer.rbac.follow().await });
+        server.spawn(crate::custom::keep);
         server.spawn(|shared| async move { authz::aggregate::keep(&shared).await });
         server.spawn(|shared| async move { expiry::keep(&shared).await });
         Ok(server)
@@ -243,6 +242,7 @@ async fn answer(
             return Err(ApiError::new(406, "NotAcceptable", words, Some(wharf_api::status::Details::default())));
         }
     };
+    let served = &served;
     let ask = Ask { shared, identity: &identity, served, path, query, parts, accepted };
     // A scope that the kind does not have is a path that does not exist. A Namespace is in none but, as authorization sees it, itself:
     // in another it would be reached with the rights of that other.
@@ -250,7 +250,11 @@ async fn answer(
     if (served.info().namespaced() && path.namespace.is_empty() && !path.name.is_empty()) || (!served.info().namespaced() && path.namespace != own) {
         return Err(ApiError::no_such_resource());
     }
-    dispatch(&ask, info.verb, body).await
+    let mut response = dispatch(&ask, info.verb, body).await?;
+    if let Some(warning) = &served.deprecated {
+        respond::warn(&mut response, std::slice::from_ref(warning));
+    }
+    Ok(response)
 }
 
 async fn dispatch(ask: &Ask<'_>, verb: &'static str, body: Body) -> Result<Response<Body>, ApiError> {

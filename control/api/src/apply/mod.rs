@@ -9,7 +9,6 @@ use serde_json::Value;
 use crate::kind::DynObject;
 use crate::registry::Resource;
 use crate::status::{ApiError, Cause, Details};
-use crate::types::Types;
 use managers::{Manager, Managers};
 pub use set::Set;
 use typed::Typed;
@@ -47,11 +46,11 @@ const NOT_OWNED: &[&[&str]] = &[
 /// Applies a configuration. `live` is the stored object, `None` if it is to be created.
 ///
 /// The result has the `managedFields` that the write must keep; it still wants defaults, validation, and `status` put aside.
-pub fn apply(types: &Types, resource: &Resource, live: Option<&Value>, config: &Value, writer: &Writer, force: bool) -> Result<Value, ApiError> {
+pub fn apply(resource: &Resource, live: Option<&Value>, config: &Value, writer: &Writer, force: bool) -> Result<Value, ApiError> {
     if config.pointer("/metadata/managedFields").is_some_and(|v| !v.is_null()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    let typed = Typed::new(types, &resource.ty);
+    let typed = Typed::new(&resource.types, &resource.ty);
     let mut faults = Vec::new();
     typed.faults(config, "", &mut faults);
     if !faults.is_empty() {
@@ -89,8 +88,8 @@ pub fn apply(types: &Types, resource: &Resource, live: Option<&Value>, config: &
 ///
 /// `new` is the object as it will be stored. Its own `managedFields` are taken if they make sense, since a client may edit them;
 /// otherwise the old object's. An object without any that exists already stays so until somebody applies.
-pub fn update(types: &Types, resource: &Resource, old: Option<&Value>, new: &Value, writer: &Writer) -> Option<Value> {
-    let typed = Typed::new(types, &resource.ty);
+pub fn update(resource: &Resource, old: Option<&Value>, new: &Value, writer: &Writer) -> Option<Value> {
+    let typed = Typed::new(&resource.types, &resource.ty);
     let of_old = old.and_then(|o| o.pointer("/metadata/managedFields"));
     let of_new = new.pointer("/metadata/managedFields");
     // One empty entry asks for all to be forgotten.
@@ -117,10 +116,10 @@ pub fn update(types: &Types, resource: &Resource, old: Option<&Value>, new: &Val
 }
 
 /// [`update`] of typed objects: `new` gets the `managedFields`.
-pub fn update_object(types: &Types, resource: &Resource, old: Option<&dyn DynObject>, new: &mut dyn DynObject, writer: &Writer) -> Result<(), ApiError> {
+pub fn update_object(resource: &Resource, old: Option<&dyn DynObject>, new: &mut dyn DynObject, writer: &Writer) -> Result<(), ApiError> {
     let tree = |object: &dyn DynObject| object.to_value().map_err(|e| ApiError::internal(format!("encoding the object: {e}")));
     let old = old.map(tree).transpose()?;
-    let entries = update(types, resource, old.as_ref(), &tree(new)?, writer);
+    let entries = update(resource, old.as_ref(), &tree(new)?, writer);
     new.meta_mut().managed_fields = entries.map(serde_json::from_value).transpose().map_err(|e| ApiError::internal(format!("decoding managed fields: {e}")))?;
     Ok(())
 }

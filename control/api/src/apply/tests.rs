@@ -22,15 +22,15 @@ impl Object {
         self.registry.get(group, version, plural).unwrap()
     }
 
-    fn writer<'a>(&self, manager: &'a str, subresource: &'a str) -> Writer<'a> {
-        let api_version = self.resource().info().api_version;
+    fn writer<'a>(&'a self, manager: &'a str, subresource: &'a str) -> Writer<'a> {
+        let api_version = &self.resource().info().api_version;
         Writer { manager, api_version, subresource, now: jiff::Timestamp::from_second(1_767_225_600 + self.second).unwrap() }
     }
 
     /// As the server does it: apply, decode, fill in, keep.
     fn apply(&mut self, manager: &str, config: Value, force: bool) -> Result<(), ApiError> {
         self.second += 1;
-        let applied = apply(self.registry.types(), self.resource(), self.live.as_ref(), &config, &self.writer(manager, ""), force)?;
+        let applied = apply(self.resource(), self.live.as_ref(), &config, &self.writer(manager, ""), force)?;
         self.live = Some(self.filled(applied));
         Ok(())
     }
@@ -38,7 +38,7 @@ impl Object {
     fn update(&mut self, manager: &str, subresource: &str, new: Value) {
         self.second += 1;
         let mut new = self.filled(new);
-        let entries = update(self.registry.types(), self.resource(), self.live.as_ref(), &new, &self.writer(manager, subresource));
+        let entries = update(self.resource(), self.live.as_ref(), &new, &self.writer(manager, subresource));
         new["metadata"]["managedFields"] = entries.unwrap_or_default();
         self.live = Some(self.filled(new));
     }

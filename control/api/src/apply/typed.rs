@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::set::Set;
-use crate::kind::Merge;
-use crate::types::{Struct, Type, Types};
+use crate::types::{Merging, Struct, Type, Types};
 
 /// A type and how its field says that it is merged.
 #[derive(Clone, Copy)]
 pub(super) struct Typed<'a> {
     types: &'a Types,
     ty: &'a Type,
-    merge: Option<&'a Merge>,
+    merge: Option<&'a Merging>,
 }
 
 /// How a value is owned.
@@ -24,7 +23,7 @@ enum Shape<'a> {
     Struct(&'a Struct),
     Map(Typed<'a>),
     /// Elements are told apart by these fields.
-    Keyed(Typed<'a>, &'static [&'static str]),
+    Keyed(Typed<'a>, &'a Merging),
     /// Elements are told apart by their value.
     Set(Typed<'a>),
 }
@@ -48,7 +47,7 @@ impl<'a> Typed<'a> {
     }
 
     fn shape(self) -> Shape<'a> {
-        let said = self.merge.map_or("", |m| m.list_type);
+        let said = self.merge.map_or("", |m| &*m.list_type);
         let element = |ty| Typed { types: self.types, ty, merge: None };
         match self.ty {
             Type::Struct(id) => {
@@ -57,7 +56,7 @@ impl<'a> Typed<'a> {
             }
             Type::Map(inner) if said != "atomic" => Shape::Map(element(inner)),
             Type::List(inner) => match said {
-                "map" => Shape::Keyed(element(inner), self.merge.map_or(&[], |m| m.list_map_keys)),
+                "map" => self.merge.map_or(Shape::Leaf, |merge| Shape::Keyed(element(inner), merge)),
                 "set" => Shape::Set(element(inner)),
                 _ => Shape::Leaf,
             },
@@ -116,14 +115,17 @@ impl<'a> Typed<'a> {
     fn step(self, item: &Value) -> Option<String> {
         match self.shape() {
             Shape::Set(_) => Some(format!("v:{item}")),
-            Shape::Keyed(_, keys) => {
+            Shape::Keyed(_, merge) => {
                 let mut named: Vec<(&str, Value)> = Vec::new();
-                for key in keys {
-                    match item.get(key) {
+                for key in &merge.list_map_keys {
+                    match item.get(&**key) {
                         Some(value) if !value.is_null() => named.push((key, value.clone())),
-                        // The only key field with a default.
-                        _ if *key == "protocol" => named.push((key, Value::from("TCP"))),
-                        _ => {}
+                        _ => match merge.key_defaults.iter().find(|(k, _)| k == key) {
+                            Some((_, default)) => named.push((key, default.clone())),
+                            // The only key field of the API's own with a default.
+                            None if *key == "protocol" => named.push((key, Value::from("TCP"))),
+                            None => {}
+                        },
                     }
                 }
                 if named.is_empty() {

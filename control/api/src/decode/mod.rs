@@ -13,7 +13,6 @@ use crate::json::SyntaxError;
 use crate::kind::DynObject;
 use crate::registry::Resource;
 use crate::status::ApiError;
-use crate::types::Types;
 
 /// What becomes of unknown and duplicate fields: the query parameter `fieldValidation`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,15 +51,15 @@ pub struct Decoded {
 pub const ACCEPTED: &[&str] = &["application/json", "application/yaml"];
 
 /// Reads a body. `content_type` may have parameters; empty means JSON. Whether `apiVersion` and `kind` are the resource's is the caller's to check.
-pub fn decode(types: &Types, resource: &Resource, body: &[u8], content_type: &str, validation: FieldValidation) -> Result<Decoded, ApiError> {
-    let (json, duplicates) = to_json(body, content_type, resource.info().kind)?;
-    decode_json(types, resource, &json, validation, duplicates)
+pub fn decode(resource: &Resource, body: &[u8], content_type: &str, validation: FieldValidation) -> Result<Decoded, ApiError> {
+    let (json, duplicates) = to_json(body, content_type, &resource.info().kind)?;
+    decode_json(resource, &json, validation, duplicates)
 }
 
 /// The same for an object that is a tree already, as patches make it.
-pub fn decode_value(types: &Types, resource: &Resource, value: &Value, validation: FieldValidation) -> Result<Decoded, ApiError> {
+pub fn decode_value(resource: &Resource, value: &Value, validation: FieldValidation) -> Result<Decoded, ApiError> {
     let json = serde_json::to_vec(value).map_err(|e| ApiError::internal(format!("encoding the patched object: {e}")))?;
-    decode_json(types, resource, &json, validation, Vec::new())
+    decode_json(resource, &json, validation, Vec::new())
 }
 
 /// The body as JSON bytes (borrowed when it is JSON), and the duplicate keys that only the YAML knew of.
@@ -84,19 +83,30 @@ pub fn to_json<'a>(body: &'a [u8], content_type: &str, kind: &str) -> Result<(Co
     }
 }
 
-fn decode_json(types: &Types, resource: &Resource, json: &[u8], validation: FieldValidation, mut problems: Vec<String>) -> Result<Decoded, ApiError> {
+fn decode_json(resource: &Resource, json: &[u8], validation: FieldValidation, mut problems: Vec<String>) -> Result<Decoded, ApiError> {
     let info = resource.info();
-    let walked = walk::walk(types, &resource.ty, json, validation != FieldValidation::Ignore).map_err(|e| syntax_error(info.kind, &e, json))?;
+    let walked = walk::walk(&resource.types, &resource.read, json, validation != FieldValidation::Ignore).map_err(|e| syntax_error(&info.kind, &e, json))?;
     let cannot = |why: &str| ApiError::bad_request(format!("{} in version {:?} cannot be handled as a {}: {why}", info.kind, info.version, info.kind));
     if let Some(error) = walked.type_error {
         return Err(cannot(&error));
     }
     problems.extend(walked.problems);
-    if validation == FieldValidation::Strict && !problems.is_empty() {
-        return Err(cannot(&format!("strict decoding error: {}", problems.join(", "))));
+    let strict = |problems: &[String]| match validation {
+        FieldValidation::Strict if !problems.is_empty() => Err(cannot(&format!("strict decoding error: {}", problems.join(", ")))),
+        _ => Ok(()),
+    };
+    if !info.custom {
+        strict(&problems)?;
     }
     let json: Cow<[u8]> = if walked.edits.is_empty() { Cow::Borrowed(json) } else { Cow::Owned(walk::edited(json, &walked.edits)) };
-    let object = resource.kind.decode(&json).map_err(|e| cannot(&format!("json: {e}")))?;
+    let mut object = resource.kind.decode(&json).map_err(|e| cannot(&format!("json: {e}")))?;
+    if info.custom {
+        let unknown = resource.kind.prune(&mut *object);
+        if validation != FieldValidation::Ignore {
+            problems.extend(unknown.iter().map(|path| format!("unknown field {}", crate::field::quoted(path))));
+        }
+        strict(&problems)?;
+    }
     Ok(Decoded { object, warnings: problems })
 }
 

@@ -136,7 +136,16 @@ impl<'a> Walker<'a> {
                     self.path.pop();
                 }
                 None => {
-                    if self.strict && !this.open && unknown.insert(key.raw) {
+                    if this.open {
+                        self.path.push(Segment::Key(key));
+                        if self.strict && !unknown.insert(key.raw) {
+                            self.problem("duplicate");
+                        }
+                        self.tree()?;
+                        self.path.pop();
+                        continue;
+                    }
+                    if self.strict && unknown.insert(key.raw) {
                         self.path.push(Segment::Key(key));
                         self.problem("unknown");
                         self.path.pop();
@@ -147,6 +156,38 @@ impl<'a> Walker<'a> {
         }
         self.owner = outer;
         Ok(())
+    }
+
+    /// A value of which only a schema knows more: names may not be there twice.
+    fn tree(&mut self) -> Result<(), SyntaxError> {
+        match self.scanner.begin()? {
+            Begin::Object if self.strict => {
+                let mut seen: HashSet<&[u8]> = HashSet::new();
+                self.scanner.open(b'{')?;
+                let mut first = true;
+                while let Some(key) = self.scanner.next_key(&mut first)? {
+                    self.path.push(Segment::Key(key));
+                    if !seen.insert(key.raw) {
+                        self.problem("duplicate");
+                    }
+                    self.tree()?;
+                    self.path.pop();
+                }
+                Ok(())
+            }
+            Begin::Array if self.strict => {
+                self.scanner.open(b'[')?;
+                let (mut first, mut index) = (true, 0);
+                while self.scanner.next_element(&mut first)? {
+                    self.path.push(Segment::Index(index));
+                    self.tree()?;
+                    self.path.pop();
+                    index += 1;
+                }
+                Ok(())
+            }
+            _ => self.scanner.skip(),
+        }
     }
 
     fn map(&mut self, inner: &'a Type) -> Result<(), SyntaxError> {

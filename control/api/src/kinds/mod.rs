@@ -6,7 +6,7 @@ pub mod certificate_signing_request;
 mod checks;
 pub mod cluster_role;
 pub mod cluster_role_binding;
-mod columns;
+pub(crate) mod columns;
 pub mod config_map;
 pub mod controller_revision;
 pub mod cron_job;
@@ -37,7 +37,7 @@ pub mod mutating_webhook_configuration;
 pub mod namespace;
 pub mod network_policy;
 pub mod node;
-mod normal;
+pub(crate) mod normal;
 pub mod persistent_volume;
 pub mod persistent_volume_claim;
 pub mod plugin;
@@ -62,7 +62,6 @@ pub mod service_account;
 pub mod service_cidr;
 pub mod stateful_set;
 pub mod storage_class;
-mod structural;
 #[cfg(test)]
 mod testing;
 pub mod validating_admission_policy;
@@ -175,7 +174,8 @@ const fn names(singular: &'static str, short: &'static [&'static str], categorie
 }
 
 const fn scale(selector: &'static str) -> Subresource {
-    Subresource::Scale { spec_replicas: ".spec.replicas", status_replicas: ".status.replicas", selector }
+    use std::borrow::Cow::Borrowed;
+    Subresource::Scale { spec_replicas: Borrowed(".spec.replicas"), status_replicas: Borrowed(".status.replicas"), selector: Borrowed(selector) }
 }
 
 const fn other(name: &'static str, group_version: &'static str, kind: &'static str, verbs: &'static [&'static str]) -> Subresource {

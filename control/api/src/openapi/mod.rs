@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::registry::Registry;
 use operations::{Dialect, Operations};
+pub(crate) use schemas::{API_VERSION, KIND};
 
 /// The paths that `/openapi/v3` lists: `api/v1`, `apis/apps/v1`, ….
 pub fn group_versions(registry: &Registry) -> Vec<String> {
@@ -36,7 +37,7 @@ pub fn v2(registry: &Registry, version: &str) -> Value {
 /// `/openapi/v3/…` of one of [`group_versions`]; `None` if it is not one of them.
 pub fn v3(registry: &Registry, group_version: &str, version: &str) -> Option<Value> {
     let mut paths = Map::new();
-    for resource in registry.resources().iter().filter(|r| path_of(r.info().group, r.info().version) == group_version) {
+    for resource in registry.resources().iter().filter(|r| path_of(&r.info().group, &r.info().version) == group_version) {
         Operations::new(resource, Dialect::V3).add_paths(&mut paths);
     }
     if paths.is_empty() {

@@ -10,6 +10,8 @@ const PRODUCED: &[&str] = &["application/json", "application/yaml"];
 const STREAMED: &[&str] = &["application/json", "application/yaml", "application/json;stream=watch"];
 const PATCHES: &[&str] =
     &["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json", "application/apply-patch+yaml"];
+/// Without the strategic merge patch, for which a kind's type must be known.
+const PATCHES_OF_CUSTOM: &[&str] = &["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
@@ -57,15 +59,15 @@ struct Operation<'a> {
 impl<'a> Operations<'a> {
     pub(super) fn new(resource: &'a Resource, dialect: Dialect) -> Operations<'a> {
         let info = resource.info();
-        let group = if info.group.is_empty() { "core" } else { info.group.strip_suffix(".k8s.io").unwrap_or(info.group) };
-        let title = group.split(['.', '-']).chain([info.version]).map(capital).collect();
+        let group = if info.group.is_empty() { "core" } else { info.group.strip_suffix(".k8s.io").unwrap_or(&info.group) };
+        let title = group.split(['.', '-']).chain([&*info.version]).map(capital).collect();
         Operations { resource, info, dialect, list: super::schemas::list_definition(resource), title }
     }
 
     pub(super) fn add_paths(&self, paths: &mut Map<String, Value>) {
         let info = self.info;
-        let root = format!("/{}/", super::path_of(info.group, info.version));
-        let plural = info.plural;
+        let root = format!("/{}/", super::path_of(&info.group, &info.version));
+        let plural = &info.plural;
         let namespaced = info.namespaced();
         let collection = if namespaced { format!("{root}namespaces/{{namespace}}/{plural}") } else { format!("{root}{plural}") };
         let item = format!("{collection}/{{name}}");
@@ -75,7 +77,7 @@ impl<'a> Operations<'a> {
         }
         paths.insert(collection, self.path(self.collection(), namespaced, false));
         paths.insert(item.clone(), self.path(self.item(), namespaced, true));
-        for subresource in info.subresources {
+        for subresource in info.subresources.iter() {
             let (name, operations) = self.subresource(subresource);
             if !operations.is_empty() {
                 paths.insert(format!("{item}/{name}"), self.path(operations, namespaced, true));
@@ -98,7 +100,7 @@ impl<'a> Operations<'a> {
     }
 
     fn collection(&self) -> Vec<(&'static str, Value)> {
-        let kind = self.info.kind;
+        let kind = &*self.info.kind;
         let own = self.resource.definition.as_str();
         let create = Operation {
             description: format!("create {} {kind}", article(kind)),
@@ -120,7 +122,7 @@ impl<'a> Operations<'a> {
     }
 
     fn list_operation(&self, suffix: &str) -> Value {
-        let kind = self.info.kind;
+        let kind = &*self.info.kind;
         let namespaced = if self.info.namespaced() && suffix.is_empty() { "Namespaced" } else { "" };
         self.render(Operation {
             id: format!("list{}{namespaced}{kind}{suffix}", self.title),
@@ -133,7 +135,7 @@ impl<'a> Operations<'a> {
     }
 
     fn item(&self) -> Vec<(&'static str, Value)> {
-        let kind = self.info.kind;
+        let kind = &*self.info.kind;
         let own = self.resource.definition.as_str();
         let delete = Operation {
             description: format!("delete {} {kind}", article(kind)),
@@ -150,7 +152,7 @@ impl<'a> Operations<'a> {
 
     /// get, put and patch of an object or of its `status` or `scale`.
     fn read_and_write(&self, definition: &str, suffix: &str, subresource: &str) -> Vec<(&'static str, Value)> {
-        let kind = self.info.kind;
+        let kind = &*self.info.kind;
         let what = if subresource.is_empty() { "the specified".to_owned() } else { format!("{subresource} of the specified") };
         let gvk = if definition == SCALE { json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}) } else { self.gvk() };
         let get = Operation { description: format!("read {what} {kind}"), answer: Some(definition), gvk: gvk.clone(), ..self.operation("get", "read", suffix) };
@@ -166,7 +168,7 @@ impl<'a> Operations<'a> {
         let patch = Operation {
             description: format!("partially update {what} {kind}"),
             parameters: query::PATCH,
-            consumes: PATCHES,
+            consumes: if self.info.custom { PATCHES_OF_CUSTOM } else { PATCHES },
             body: Some((PATCH, true)),
             answer: Some(definition),
             codes: &[200, 201],
@@ -188,7 +190,7 @@ impl<'a> Operations<'a> {
     fn other(&self, name: &str, group_version: &str, kind: &str, verbs: &[&str]) -> Vec<(&'static str, Value)> {
         let (group, version) = match group_version.rsplit_once('/') {
             Some((group, version)) => (group, version),
-            None if group_version.is_empty() => (self.info.group, self.info.version),
+            None if group_version.is_empty() => (&*self.info.group, &*self.info.version),
             None => ("", group_version),
         };
         let gvk = if kind.is_empty() { self.gvk() } else { json!({"group": group, "version": version, "kind": kind}) };
@@ -205,7 +207,7 @@ impl<'a> Operations<'a> {
                 description: if connects {
                     format!("{words} of {}", self.info.kind)
                 } else {
-                    format!("{words} of {} {}", article(self.info.kind), self.info.kind)
+                    format!("{words} of {} {}", article(&self.info.kind), self.info.kind)
                 },
                 gvk: gvk.clone(),
                 ..self.operation(action, if connects { "connect" } else { verb }, &suffix)
@@ -250,10 +252,10 @@ impl<'a> Operations<'a> {
     }
 
     fn render(&self, operation: Operation) -> Value {
-        let group = if self.info.group.is_empty() { "core" } else { self.info.group.strip_suffix(".k8s.io").unwrap_or(self.info.group) };
+        let group = if self.info.group.is_empty() { "core" } else { self.info.group.strip_suffix(".k8s.io").unwrap_or(&self.info.group) };
         let tag = format!("{}_{}", group.replace(['.', '-'], "_"), self.info.version);
         let tag =
-            tag.split('_').enumerate().map(|(i, part)| if i == 0 || part == self.info.version { part.to_owned() } else { capital(part) }).collect::<Vec<_>>();
+            tag.split('_').enumerate().map(|(i, part)| if i == 0 || part == &*self.info.version { part.to_owned() } else { capital(part) }).collect::<Vec<_>>();
         let tag = format!("{}_{}", tag[..tag.len() - 1].concat(), tag[tag.len() - 1]);
         let mut out = json!({
             "description": operation.description,

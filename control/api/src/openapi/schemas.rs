@@ -17,7 +17,7 @@ pub(super) fn list_definition(resource: &Resource) -> String {
 
 /// All definitions, as v2 writes them.
 pub(super) fn v2(registry: &Registry) -> Map<String, Value> {
-    let mut definitions = described(registry);
+    let mut definitions = described(registry, Dialect::V2);
     for (name, schema) in &mut definitions {
         special(Dialect::V2, name, schema);
     }
@@ -26,7 +26,7 @@ pub(super) fn v2(registry: &Registry) -> Map<String, Value> {
 
 /// The definitions that the paths refer to, and those that they refer to in turn, as v3 writes them.
 pub(super) fn v3(registry: &Registry, paths: &Map<String, Value>) -> Map<String, Value> {
-    let all = described(registry);
+    let all = described(registry, Dialect::V3);
     let mut wanted = BTreeSet::new();
     let mut open = BTreeSet::new();
     paths.values().for_each(|p| references(p, &mut open));
@@ -48,8 +48,14 @@ pub(super) fn v3(registry: &Registry, paths: &Map<String, Value>) -> Map<String,
 }
 
 /// The registry's definitions with lists, kinds and merge strategies; `$ref`s are v2's.
-fn described(registry: &Registry) -> Map<String, Value> {
+fn described(registry: &Registry, dialect: Dialect) -> Map<String, Value> {
     let mut definitions = registry.definitions().clone();
+    for resource in registry.resources() {
+        let document = if dialect == Dialect::V2 { &resource.documents.v2 } else { &resource.documents.v3 };
+        if let Some(document) = document {
+            definitions.insert(resource.definition.clone(), (**document).clone());
+        }
+    }
     for merge in registry.merges() {
         let Some(schema) = definitions.get_mut(merge.definition) else { continue };
         let is_definition = merge.field.is_empty();
@@ -63,7 +69,7 @@ fn described(registry: &Registry) -> Map<String, Value> {
         let info = resource.info();
         let gvk = |kind: &str| json!([{"group": info.group, "version": info.version, "kind": kind}]);
         if let Some(schema) = definitions.get_mut(&resource.definition) {
-            schema["x-kubernetes-group-version-kind"] = gvk(info.kind);
+            schema["x-kubernetes-group-version-kind"] = gvk(&info.kind);
             // Metadata may be left out of the kinds themselves.
             if let Some(Value::Array(required)) = schema.get_mut("required") {
                 required.retain(|field| field != "metadata");
@@ -73,7 +79,7 @@ fn described(registry: &Registry) -> Map<String, Value> {
             }
         }
         let list = json!({
-            "description": format!("{} is a list of {}.", info.list_kind, plural_words(info.kind)),
+            "description": format!("{} is a list of {}", info.list_kind, if info.custom { info.kind.to_string() } else { format!("{}.", plural_words(&info.kind)) }),
             "type": "object",
             "required": ["items"],
             "properties": {
@@ -94,7 +100,7 @@ fn described(registry: &Registry) -> Map<String, Value> {
         }
     }
     // Delete options are of every group and version.
-    let everywhere: BTreeMap<(&str, &str), ()> = registry.resources().iter().map(|r| ((r.info().group, r.info().version), ())).collect();
+    let everywhere: BTreeMap<(&str, &str), ()> = registry.resources().iter().map(|r| ((&*r.info().group, &*r.info().version), ())).collect();
     if let Some(schema) = definitions.get_mut("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions") {
         schema["x-kubernetes-group-version-kind"] =
             everywhere.keys().map(|(group, version)| json!({"group": group, "version": version, "kind": "DeleteOptions"})).collect();
@@ -123,7 +129,7 @@ fn describe_merge(merge: &Merge, target: &mut Map<String, Value>) {
 
 /// Types whose JSON is not what their schema can say.
 fn special(dialect: Dialect, name: &str, schema: &mut Value) {
-    let Some(schema) = schema.as_object_mut() else { return };
+    let Some(schema) = schema.as_object_mut().filter(|_| name.starts_with("io.k8s.api")) else { return };
     let short = name.rsplit('.').next().unwrap_or_default();
     match short {
         "IntOrString" | "Quantity" => {
@@ -197,5 +203,5 @@ fn plural_words(kind: &str) -> String {
     }
 }
 
-const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
-const KIND: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
+pub(crate) const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
+pub(crate) const KIND: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";

@@ -218,10 +218,9 @@ impl<'a> Merger<'a> {
         match ty {
             Type::Struct(id) => match self.types.get(*id).field(name) {
                 Some((_, field)) => {
-                    let merge =
-                        field.merge.unwrap_or(crate::kind::Merge { definition: "", field: "", strategy: "", key: "", list_type: "", list_map_keys: &[] });
-                    let strategy = merge.strategy.split(',').map(str::trim).find(|s| *s != "retainKeys").unwrap_or_default();
-                    FieldMerge { ty: &field.ty, strategy, key: merge.key }
+                    let (strategy, key) = field.merge.as_ref().map_or(("", ""), |m| (&*m.strategy, &*m.key));
+                    let strategy = strategy.split(',').map(str::trim).find(|s| *s != "retainKeys").unwrap_or_default();
+                    FieldMerge { ty: &field.ty, strategy, key }
                 }
                 None => FieldMerge { ty: ANY, strategy: "", key: "" },
             },

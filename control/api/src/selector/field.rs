@@ -1,5 +1,6 @@
 //! Field selectors: `metadata.name=a,spec.nodeName!=b`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::field::quoted;
@@ -37,11 +38,11 @@ impl FieldSelector {
         if self.terms.iter().all(|t| is_metadata(&t.field)) {
             return Ok(());
         }
-        let known: Vec<&'static str> = match kind.from_value(serde_json::json!({})) {
+        let known: Vec<Cow<'static, str>> = match kind.from_value(serde_json::json!({})) {
             Ok(object) => kind.selectable_fields(object.as_ref()).into_iter().map(|(name, _)| name).collect(),
             Err(_) => Vec::new(),
         };
-        match self.terms.iter().find(|t| !is_metadata(&t.field) && !known.contains(&t.field.as_str())) {
+        match self.terms.iter().find(|t| !is_metadata(&t.field) && !known.iter().any(|k| *k == t.field)) {
             None => Ok(()),
             Some(term) if known.is_empty() => {
                 let words = "is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";

@@ -52,7 +52,7 @@ impl<'a> Admission<'a> {
     /// 403 of the object.
     pub(crate) fn forbidden(&self, why: impl std::fmt::Display) -> ApiError {
         let info = self.ask.served.info();
-        ApiError::forbidden(info.group, info.plural, &self.name, why)
+        ApiError::forbidden(&info.group, &info.plural, &self.name, why)
     }
 }
 

@@ -28,7 +28,7 @@ const OWN_LABELS: [&str; 11] = [
 pub(super) fn validate(admission: &Admission<'_>, object: Option<&dyn DynObject>, old: Option<&dyn DynObject>) -> Result<(), ApiError> {
     let Some(node) = admission.ask.identity.node_name() else { return Ok(()) };
     let info = admission.ask.served.info();
-    match (info.group, info.plural, admission.ask.path.subresource) {
+    match (&*info.group, &*info.plural, admission.ask.path.subresource) {
         ("", "pods", "") => pod(admission, node, object, old),
         ("", "pods", "status") => status(admission, node, object, old),
         ("", "pods", "eviction") if node_of(old) != node => {

@@ -11,7 +11,7 @@ pub(super) fn validate(admission: &Admission<'_>, object: Option<&dyn DynObject>
     let (ask, info) = (&admission.ask, admission.ask.served.info());
     let Some(object) = object.filter(|_| info.group == "rbac.authorization.k8s.io") else { return Ok(()) };
     let name = object.meta().name.as_deref().unwrap_or_default();
-    let place = (info.plural, ask.namespace(), name);
+    let place = (&*info.plural, ask.namespace(), name);
     let (authorizer, identity) = (&ask.shared.authorizer, &**ask.identity);
     let (any, before) = (object.as_any(), old.map(DynObject::as_any));
     if let Some(role) = any.downcast_ref::<Role>() {

@@ -25,7 +25,7 @@ pub(super) async fn validate(admission: &Admission<'_>, object: Option<&dyn DynO
     let info = ask.served.info();
     let mut taken = used(object);
     match old {
-        None => quota::add(&mut taken, &quota::of_object(info.group, info.plural)),
+        None => quota::add(&mut taken, &quota::of_object(&info.group, &info.plural)),
         // Of what is there already only growth is judged.
         Some(old) => {
             let before = used(old);
@@ -68,7 +68,7 @@ async fn enter(admission: &Admission<'_>, quota: &ResourceQuota, pod: Option<&Po
     let ask = &admission.ask;
     let served = ask.shared.catalog.get("", "v1", QUOTAS).ok_or_else(ApiError::no_such_resource)?;
     let path = ResourcePath { group: "", version: "v1", plural: QUOTAS, name: name.clone().into(), subresource: "status", ..ask.path.clone() };
-    let status = Ask { served, path: &path, ..*ask };
+    let status = Ask { served: &served, path: &path, ..*ask };
     let dry_run = ask.query.all("dryRun").iter().any(|v| !v.is_empty());
     let options = WriteOptions { dry_run, manager: "kube-apiserver".to_owned(), ..WriteOptions::default() };
     let _turn = ask.shared.quotas.lock().await;

@@ -91,7 +91,7 @@ async fn write_all(shared: &Shared) -> Result<(), WriteError> {
         let Ok(mut current) = serde_json::from_slice::<ClusterRole>(item.json()) else { continue };
         current.rules = Some(rules.to_vec());
         let Ok(value) = served.encode(&current) else { continue };
-        match write(shared, served, Write { key, expect: Expect::Revision(item.revision()), value: Some(value) }).await {
+        match write(shared, &served, Write { key, expect: Expect::Revision(item.revision()), value: Some(value) }).await {
             // Whoever changed it in between wakes this again.
             Ok(_) | Err(WriteError::Conflict(_) | WriteError::NotFound) => {}
             Err(error) => return Err(error),

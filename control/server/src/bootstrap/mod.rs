@@ -46,7 +46,8 @@ async fn ensure(shared: &Shared, wanted: Value) -> Result<(), StartError> {
     let (api_version, kind, name, namespace) = (text("/apiVersion"), text("/kind"), text("/metadata/name"), text("/metadata/namespace"));
     let failed = |message: String| StartError::Bootstrap { object: format!("{kind} {name}"), message };
     let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-    let Some(served) = shared.catalog.all().iter().find(|s| s.info().group == group && s.info().version == version && s.info().kind == kind) else {
+    let kinds = shared.catalog.now();
+    let Some(served) = kinds.all().iter().find(|s| s.info().group == group && s.info().version == version && s.info().kind == kind) else {
         tracing::debug!(%api_version, %kind, "a bootstrap object is of a kind that is not served");
         return Ok(());
     };
@@ -253,7 +254,8 @@ fn api_services(shared: &Shared) -> Vec<Value> {
         ("flowcontrol.apiserver.k8s.io", 16100),
         (crate::usage::GROUP, 100),
     ];
-    let mut pairs: Vec<(&str, &str)> = shared.catalog.all().iter().map(|s| (s.info().group, s.info().version)).collect();
+    let kinds = shared.catalog.now();
+    let mut pairs: Vec<(&str, &str)> = kinds.all().iter().map(|s| (&*s.info().group, &*s.info().version)).collect();
     pairs.extend([("authentication.k8s.io", "v1"), ("authorization.k8s.io", "v1"), (crate::usage::GROUP, crate::usage::VERSION)]);
     pairs.sort_unstable();
     pairs.dedup();

@@ -1,11 +1,12 @@
 //! The discovery documents, in their legacy and aggregated forms.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use wharf_api::{KindInfo, Subresource};
+use wharf_api::{KindInfo, Registry, Subresource};
 
-use crate::catalog::Catalog;
 use crate::usage;
 
 /// Groups in the order in which clients prefer them; others follow.
@@ -50,9 +51,11 @@ struct Entry {
     singular: String,
     namespaced: bool,
     kind: String,
+    /// Group and version of the kind, where the aggregated form tells them.
+    response: (Cow<'static, str>, Cow<'static, str>),
     verbs: Vec<&'static str>,
-    short: Vec<&'static str>,
-    categories: Vec<&'static str>,
+    short: Vec<Cow<'static, str>>,
+    categories: Vec<Cow<'static, str>>,
     stored: bool,
     subresources: Vec<Sub>,
 }
@@ -83,7 +86,7 @@ const UNSTORED: [Unstored; 10] = [
 ];
 
 /// All groups, in order.
-pub(super) fn groups(catalog: &Catalog) -> Vec<Group> {
+pub(super) fn groups(registry: &Registry) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut add = |group: &str, version: &str, entry: Entry| {
         let at = groups.iter().position(|g| g.name == group).unwrap_or_else(|| {
@@ -97,8 +100,8 @@ pub(super) fn groups(catalog: &Catalog) -> Vec<Group> {
         });
         versions[at].resources.push(entry);
     };
-    for served in catalog.all() {
-        add(served.info().group, served.info().version, entry(served.info()));
+    for resource in registry.resources() {
+        add(&resource.info().group, &resource.info().version, entry(resource.info()));
     }
     for (group, version, name, singular, kind, namespaced, verbs, short) in UNSTORED {
         let entry = Entry {
@@ -106,15 +109,16 @@ pub(super) fn groups(catalog: &Catalog) -> Vec<Group> {
             singular: singular.into(),
             namespaced,
             kind: kind.into(),
+            response: Default::default(),
             verbs: verbs.to_vec(),
-            short: short.to_vec(),
+            short: short.iter().map(|s| (*s).into()).collect(),
             categories: Vec::new(),
             stored: false,
             subresources: Vec::new(),
         };
         add(group, version, entry);
     }
-    let order = catalog.registry.groups();
+    let order = registry.groups();
     for group in &mut groups {
         let known = order.iter().find(|g| g.name == group.name);
         group.versions.sort_by_key(|v| known.and_then(|g| g.versions.iter().position(|n| *n == v.name)).unwrap_or(usize::MAX));
@@ -131,7 +135,7 @@ fn entry(info: &KindInfo) -> Entry {
         .subresources
         .iter()
         .map(|s| match s {
-            Subresource::Status => Sub { name: "status", group: "", version: "", kind: info.kind.into(), verbs: vec!["get", "patch", "update"] },
+            Subresource::Status => Sub { name: "status", group: "", version: "", kind: info.kind.clone().into_owned(), verbs: vec!["get", "patch", "update"] },
             Subresource::Scale { .. } => {
                 Sub { name: "scale", group: "autoscaling", version: "v1", kind: "Scale".into(), verbs: vec!["get", "patch", "update"] }
             }
@@ -143,13 +147,14 @@ fn entry(info: &KindInfo) -> Entry {
         .collect();
     subresources.sort_by(|a, b| a.name.cmp(b.name));
     Entry {
-        name: info.plural.into(),
-        singular: info.names.singular.into(),
+        name: info.plural.clone().into_owned(),
+        singular: info.singular.clone().into_owned(),
         namespaced: info.namespaced(),
-        kind: info.kind.into(),
+        kind: info.kind.clone().into_owned(),
+        response: if info.custom { (info.group.clone(), info.version.clone()) } else { Default::default() },
         verbs: info.verbs.to_vec(),
-        short: info.names.short.to_vec(),
-        categories: info.names.categories.to_vec(),
+        short: info.short.clone(),
+        categories: info.categories.clone(),
         stored: true,
         subresources,
     }
@@ -227,14 +232,17 @@ pub(super) fn aggregated<'a>(groups: impl Iterator<Item = &'a Group>) -> Bytes {
 
 fn aggregated_entry(entry: &Entry) -> Value {
     let mut one = json!({
-        "resource": entry.name, "responseKind": {"group": "", "version": "", "kind": entry.kind},
+        "resource": entry.name, "responseKind": {"group": entry.response.0, "version": entry.response.1, "kind": entry.kind},
         "scope": if entry.namespaced { "Namespaced" } else { "Cluster" }, "singularResource": entry.singular, "verbs": entry.verbs,
     });
     lists(&mut one, entry);
     let subresources: Vec<Value> = entry
         .subresources
         .iter()
-        .map(|s| json!({"subresource": s.name, "responseKind": {"group": s.group, "version": s.version, "kind": s.kind}, "verbs": s.verbs}))
+        .map(|s| {
+            let (group, version) = if s.version.is_empty() { (&*entry.response.0, &*entry.response.1) } else { (s.group, s.version) };
+            json!({"subresource": s.name, "responseKind": {"group": group, "version": version, "kind": s.kind}, "verbs": s.verbs})
+        })
         .collect();
     if !subresources.is_empty() {
         one["subresources"] = subresources.into();

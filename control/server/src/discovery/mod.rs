@@ -12,18 +12,18 @@ use ::http::{Method, Response, StatusCode};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
+use wharf_api::registry::Registry;
 use wharf_api::status::ApiError;
 
 use crate::Body;
 use crate::authn::tokens::ISSUER;
-use crate::catalog::Catalog;
 use crate::http::negotiate::{Endpoint, View, negotiate};
 use crate::http::path::RequestInfo;
 use crate::http::respond;
 use crate::server::Shared;
 use openapi::OpenApi;
 
-/// Documents that are made once.
+/// Documents that are made once for the kinds that there are.
 pub(crate) struct Discovery {
     /// Path (without a slash at the end) → JSON.
     documents: BTreeMap<String, Bytes>,
@@ -34,8 +34,8 @@ pub(crate) struct Discovery {
 }
 
 impl Discovery {
-    pub(crate) fn new(catalog: &Catalog, version: &str) -> Discovery {
-        let groups = documents::groups(catalog);
+    pub(crate) fn new(registry: &Registry, version: &str) -> Discovery {
+        let groups = documents::groups(registry);
         let mut all = BTreeMap::new();
         let mut put = |path: String, value: Value| {
             all.insert(path, Bytes::from(value.to_string()));
@@ -76,7 +76,8 @@ impl Discovery {
 
 /// Answers every path that is no resource.
 pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, info: &RequestInfo<'_>, accept: Option<&str>) -> Result<Response<Body>, ApiError> {
-    let discovery = &shared.discovery;
+    let kinds = shared.catalog.now();
+    let discovery = &kinds.discovery;
     let path = if info.path == "/" { "/" } else { info.path.trim_end_matches('/') };
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(ApiError::method_not_allowed());

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use wharf_api::openapi;
+use wharf_api::registry::Registry;
 use wharf_api::status::ApiError;
 
 use super::{etag, hash};
@@ -31,15 +32,16 @@ pub(crate) async fn answer(shared: &Arc<Shared>, parts: &Parts, path: &str, acce
     if protobuf_only {
         return Err(ApiError::not_acceptable(&["application/json"]));
     }
-    let known = shared.discovery.openapi.0.lock().get(path).cloned();
+    let kinds = shared.catalog.now();
+    let known = kinds.discovery.openapi.0.lock().get(path).cloned();
     let (document, tag) = match known {
         Some(known) => known,
         None => {
-            let (maker, wanted) = (shared.clone(), path.to_owned());
-            let made = tokio::task::spawn_blocking(move || make(&maker, &wanted)).await.map_err(|e| ApiError::internal(e.to_string()))?;
+            let (of, version, wanted) = (kinds.clone(), shared.config.version.clone(), path.to_owned());
+            let made = tokio::task::spawn_blocking(move || make(&of.registry, &version, &wanted)).await.map_err(|e| ApiError::internal(e.to_string()))?;
             let Some(document) = made else { return Ok(respond::text(StatusCode::NOT_FOUND, "404 page not found\n")) };
             let known = (document.clone(), etag(&document));
-            shared.discovery.openapi.0.lock().insert(path.to_owned(), known.clone());
+            kinds.discovery.openapi.0.lock().insert(path.to_owned(), known.clone());
             known
         }
     };
@@ -58,14 +60,14 @@ pub(crate) async fn answer(shared: &Arc<Shared>, parts: &Parts, path: &str, acce
     Ok(response)
 }
 
-fn make(shared: &Shared, path: &str) -> Option<Bytes> {
-    let (registry, version) = (&shared.catalog.registry, &shared.config.version);
+fn make(registry: &Registry, version: &str, path: &str) -> Option<Bytes> {
     let value = match path {
         V2 => openapi::v2(registry, version),
         V3 => {
-            // What a document says follows from the program and its kinds.
+            // What a document says follows from the program and its kinds, and from the schemas of those that are defined.
             let link = |group_version: &String| {
-                let kinds: Vec<&str> = registry.resources().iter().map(|r| r.definition.as_str()).collect();
+                let kinds = registry.resources().iter().filter(|r| !r.info().custom || r.info().api_version == group_version.trim_start_matches("apis/"));
+                let kinds: Vec<String> = kinds.map(|r| format!("{}{}", r.definition, r.said())).collect();
                 let hash = hash(format!("{version} {group_version} {}", kinds.join(" ")).as_bytes());
                 (group_version.clone(), json!({"serverRelativeURL": format!("{V3}/{group_version}?hash={hash}")}))
             };

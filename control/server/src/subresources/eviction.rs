@@ -132,7 +132,7 @@ async fn decrement(ask: &Ask<'_>, budget: &PodDisruptionBudget, dry: bool) -> Re
     let name = budget.metadata.name.clone().unwrap_or_default();
     let served = ask.shared.catalog.get(GROUP, "v1", BUDGETS).ok_or_else(ApiError::no_such_resource)?;
     let path = ResourcePath { group: GROUP, version: "v1", plural: BUDGETS, name: name.clone().into(), subresource: "status", ..ask.path.clone() };
-    let status = Ask { served, path: &path, ..*ask };
+    let status = Ask { served: &served, path: &path, ..*ask };
     let options = WriteOptions { dry_run: dry, manager: "kube-apiserver".to_owned(), ..WriteOptions::default() };
     let changed = change(&status, &options, Part::Status, |_, old| {
         let mut budget = old.as_any().downcast_ref::<PodDisruptionBudget>().cloned().unwrap_or_default();

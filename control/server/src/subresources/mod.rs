@@ -31,7 +31,7 @@ use crate::{Body, Identity, usage};
 /// Subresources with code of their own.
 pub(crate) async fn other(ask: &Ask<'_>, verb: &str, request: Body) -> Result<Response<Body>, ApiError> {
     let info = ask.served.info();
-    match (info.group, info.plural, ask.path.subresource, verb) {
+    match (&*info.group, &*info.plural, ask.path.subresource, verb) {
         ("", "namespaces", "finalize", "update") => finalize(ask, body::read(request).await?).await,
         ("", "pods", "binding", "create") => binding::bind(ask, &body::read(request).await?).await,
         ("", "pods", "eviction", "create") => eviction::evict(ask, &body::read(request).await?).await,
@@ -104,7 +104,7 @@ pub(crate) async fn unstored(
             let name = binding::name_in(&bytes)?;
             let pod = ResourcePath { plural: "pods", name: name.into(), subresource: "binding", ..path.clone() };
             let accepted = negotiate(accept, Endpoint::Plain).unwrap_or_default();
-            let ask = Ask { shared, identity, served, path: &pod, query, parts, accepted };
+            let ask = Ask { shared, identity, served: &served, path: &pod, query, parts, accepted };
             binding::bind(&ask, &bytes).await
         }
         (usage::GROUP, usage::VERSION, _) => usage::answer(shared, &parts.method, query, path, accept).await,

@@ -18,25 +18,28 @@ use crate::verbs::update::{Part, change};
 
 /// Where in an object the parts of its scale are, such as `.spec.replicas`.
 #[derive(Clone, Copy)]
-pub(crate) struct Paths {
-    pub(crate) spec_replicas: &'static str,
-    pub(crate) status_replicas: &'static str,
-    pub(crate) selector: &'static str,
+pub(crate) struct Paths<'a> {
+    pub(crate) spec_replicas: &'a str,
+    pub(crate) status_replicas: &'a str,
+    pub(crate) selector: &'a str,
 }
 
-pub(crate) async fn scale(ask: &Ask<'_>, verb: &str, paths: Paths, request: Body) -> Result<Response<Body>, ApiError> {
+pub(crate) async fn scale(ask: &Ask<'_>, verb: &str, paths: Paths<'_>, request: Body) -> Result<Response<Body>, ApiError> {
     let item = ask.shared.cache().get(&ask.key()).ok_or_else(|| ask.not_found())?;
     let failed = |e: serde_json::Error| ApiError::internal(e.to_string());
     let tree = |object: &dyn DynObject| object.to_value().map_err(failed);
     if verb == "get" {
         let object = tree(&*ask.served.decode_stored(item.json())?)?;
+        if ask.served.info().custom && get(&object, paths.spec_replicas).is_none() {
+            return Err(ApiError::internal(format!("the spec replicas field \"{}\" does not exist", paths.spec_replicas)));
+        }
         return respond_with(ask, &of(&object, paths));
     }
     let options = ask.write_options(if verb == "patch" { "PatchOptions" } else { "UpdateOptions" })?;
     let bytes = body::read(request).await?;
     let patch = match verb {
         "update" => None,
-        "patch" => Some(Patch::read(ask.content_type(), &bytes)?),
+        "patch" => Some(Patch::read(ask, &bytes)?),
         _ => return Err(ApiError::method_not_allowed()),
     };
     let given: Option<Scale> = match &patch {
@@ -46,13 +49,15 @@ pub(crate) async fn scale(ask: &Ask<'_>, verb: &str, paths: Paths, request: Body
     if let Some(name) = given.as_ref().and_then(|g| g.metadata.name.as_deref()).filter(|n| *n != ask.path.name) {
         return Err(ApiError::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({})", ask.path.name)));
     }
-    let scale_type = ask.shared.catalog.registry.types().named("io.k8s.api.autoscaling.v1.Scale").unwrap_or(&Type::Any);
+    let kinds = ask.shared.catalog.now();
+    let types = kinds.registry.types();
+    let scale_type = types.named("io.k8s.api.autoscaling.v1.Scale").unwrap_or(&Type::Any);
     let changed = change(ask, &options, Part::Main, |_, old| {
         let mut object = tree(old)?;
         let wanted = match (&patch, &given) {
             (Some(patch), _) => {
                 let current = serde_json::to_value(of(&object, paths)).map_err(failed)?;
-                let mut after = patch.apply(ask, &current, scale_type)?;
+                let mut after = patch.apply(types, scale_type, &current)?;
                 if after["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]
                     && let Some(meta) = after.get_mut("metadata").and_then(Value::as_object_mut)
                 {
@@ -86,7 +91,7 @@ fn respond_with(ask: &Ask<'_>, scale: &Scale) -> Result<Response<Body>, ApiError
 }
 
 /// The scale of an object.
-fn of(object: &Value, paths: Paths) -> Scale {
+fn of(object: &Value, paths: Paths<'_>) -> Scale {
     let meta: ObjectMeta = serde_json::from_value(object["metadata"].clone()).unwrap_or_default();
     let number = |path: &str| get(object, path).and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok());
     Scale {
@@ -118,12 +123,16 @@ fn selector_text(value: &Value) -> Option<String> {
 }
 
 fn get<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    object.pointer(&path.replace('.', "/"))
+    if path.is_empty() { None } else { object.pointer(&path.replace('.', "/")) }
 }
 
 fn set(object: &mut Value, path: &str, to: Value) {
     let mut at = object;
     for part in path.split('.').filter(|p| !p.is_empty()) {
+        // What is no object is refused by the schema in better words.
+        if !at.is_object() && !at.is_null() {
+            return;
+        }
         at = &mut at[part];
     }
     *at = to;

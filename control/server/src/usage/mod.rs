@@ -50,11 +50,11 @@ pub(crate) async fn answer(
     }
     let accepted = negotiate(accept, Endpoint::Resource).unwrap_or_default();
     let served = shared.catalog.get("", "v1", path.plural).ok_or_else(ApiError::no_such_resource)?;
-    let selection = Selection::of(query, served, &path.name)?;
+    let selection = Selection::of(query, &served, &path.name)?;
     let window = shared.usage.now(shared).await;
     let snapshot = shared.cache().snapshot(&served.storage);
     let prefix = served.prefix(&path.namespace);
-    let items = snapshot.range(&prefix, None).filter(|item| selection.selects(served, item));
+    let items = snapshot.range(&prefix, None).filter(|item| selection.selects(&served, item));
     let mut found: Vec<Value> = items.filter_map(|item| of.measured(item, &window)).collect();
     if path.name.is_empty() {
         return Ok(show(of, found, None, &accepted));

@@ -47,7 +47,7 @@ pub(crate) async fn apply(ask: &Ask<'_>, body: &[u8], part: Part, options: &Writ
             Err(error) => return Err(error),
         }
     }
-    Err(ApiError::modified(ask.served.info().group, ask.served.info().plural, &ask.path.name))
+    Err(ApiError::modified(&ask.served.info().group, &ask.served.info().plural, &ask.path.name))
 }
 
 /// Whether it is this very object that was not found.
@@ -64,16 +64,15 @@ async fn create(ask: &Ask<'_>, config: &Value, options: &WriteOptions) -> Result
 
 /// The object that the configuration makes of the current one.
 fn applied(ask: &Ask<'_>, old: Option<&dyn DynObject>, config: &Value, options: &WriteOptions) -> Result<Box<dyn DynObject>, ApiError> {
-    let registry = &ask.shared.catalog.registry;
     let live = old.map(|o| o.to_value().map_err(|e| ApiError::internal(e.to_string()))).transpose()?;
-    let mut merged = apply::apply(registry.types(), ask.served.resource(), live.as_ref(), config, &writer(ask, &options.manager), options.force)?;
+    let mut merged = apply::apply(ask.served.resource(), live.as_ref(), config, &writer(ask, &options.manager), options.force)?;
     let version = live.as_ref().map(|l| l["metadata"]["resourceVersion"].clone());
     if version.as_ref() == Some(&merged["metadata"]["resourceVersion"])
         && let Some(meta) = merged.get_mut("metadata").and_then(Value::as_object_mut)
     {
         meta.remove("resourceVersion");
     }
-    let mut object = decode_value(registry.types(), ask.served.resource(), &merged, wharf_api::decode::FieldValidation::Ignore)?.object;
+    let mut object = decode_value(ask.served.resource(), &merged, wharf_api::decode::FieldValidation::Ignore)?.object;
     ask.served.kind().default(&mut *object);
     Ok(object)
 }
@@ -81,7 +80,7 @@ fn applied(ask: &Ask<'_>, old: Option<&dyn DynObject>, config: &Value, options: 
 /// The configuration, and what to warn of.
 fn read(ask: &Ask<'_>, body: &[u8], options: &WriteOptions) -> Result<(Value, Vec<String>), ApiError> {
     let info = ask.served.info();
-    let (json, _) = to_json(body, "application/apply-patch+yaml", info.kind)?;
+    let (json, _) = to_json(body, "application/apply-patch+yaml", &info.kind)?;
     let config: Value = serde_json::from_slice(&json).map_err(|e| ApiError::bad_request(format!("error decoding YAML: {e}")))?;
     let text = |pointer: &str| config.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
@@ -92,6 +91,6 @@ fn read(ask: &Ask<'_>, body: &[u8], options: &WriteOptions) -> Result<(Value, Ve
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         return Err(ApiError::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
     }
-    let decoded = ask.served.decode(&ask.shared.catalog.registry, body, "application/apply-patch+yaml", options.validation)?;
+    let decoded = ask.served.decode(body, "application/apply-patch+yaml", options.validation)?;
     Ok((config, decoded.warnings))
 }

@@ -9,8 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use wharf_api::DynObject;
 use wharf_api::decode::{Decoded, to_json};
+use wharf_api::field::{Error, Path};
 use wharf_api::meta::{fill_on_create, generate_name, validate_object_meta};
-use wharf_api::status::ApiError;
+use wharf_api::status::{ApiError, Details};
 use wharf_store::{Expect, Write, WriteError};
 
 use super::{refused, view, write};
@@ -19,6 +20,8 @@ use crate::admission::{self, Admission, Operation};
 use crate::ask::{Ask, WriteOptions};
 use crate::http::respond;
 
+/// How much of a body is shown in an error.
+const SHOWN: usize = 1024;
 /// How often a generated name is tried.
 const NAME_TRIES: usize = 8;
 
@@ -34,7 +37,7 @@ pub(crate) async fn create(ask: &Ask<'_>, body: Bytes) -> Result<Response<Body>,
 /// Reads a whole object out of a body, with its defaults. The body's `apiVersion` and `kind` may be missing, but not others.
 pub(crate) fn decode(ask: &Ask<'_>, body: &[u8], options: &WriteOptions) -> Result<Decoded, ApiError> {
     check_type(ask, body)?;
-    let mut decoded = ask.served.decode(&ask.shared.catalog.registry, body, ask.content_type(), options.validation)?;
+    let mut decoded = ask.served.decode(body, ask.content_type(), options.validation)?;
     ask.served.kind().default(&mut *decoded.object);
     Ok(decoded)
 }
@@ -48,16 +51,19 @@ struct TypeMeta {
 
 fn check_type(ask: &Ask<'_>, body: &[u8]) -> Result<(), ApiError> {
     let info = ask.served.info();
-    let (json, _) = to_json(body, ask.content_type(), info.kind)?;
+    let (json, _) = to_json(body, ask.content_type(), &info.kind)?;
     // What cannot be read here is refused with better words when it is decoded.
     let Ok(found) = serde_json::from_slice::<TypeMeta>(&json) else { return Ok(()) };
-    let version = found.api_version.filter(|v| !v.is_empty()).unwrap_or_else(|| info.api_version.to_owned());
-    let kind = found.kind.filter(|k| !k.is_empty()).unwrap_or_else(|| info.kind.to_owned());
+    if info.custom {
+        return check_custom_type(ask, &found, &json);
+    }
+    let version = found.api_version.filter(|v| !v.is_empty()).unwrap_or_else(|| info.api_version.clone().into_owned());
+    let kind = found.kind.filter(|k| !k.is_empty()).unwrap_or_else(|| info.kind.clone().into_owned());
     if version == info.api_version && kind == info.kind {
         return Ok(());
     }
     let (group, short) = version.split_once('/').unwrap_or(("", &version));
-    if ask.shared.catalog.registry.by_kind(group, short, &kind).is_none() {
+    if ask.shared.catalog.now().registry.by_kind(group, short, &kind).is_none() {
         return Err(ApiError::bad_request(format!(
             "no kind {kind:?} is registered for version {version:?} in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\""
         )));
@@ -70,6 +76,24 @@ fn check_type(ask: &Ask<'_>, body: &[u8]) -> Result<(), ApiError> {
         "{kind} in version {short:?} cannot be handled as a {}: converting ({short}.{kind}) to ({internal}.{}): unknown conversion",
         info.kind, info.kind
     )))
+}
+
+/// Custom objects must say what they are.
+fn check_custom_type(ask: &Ask<'_>, found: &TypeMeta, json: &[u8]) -> Result<(), ApiError> {
+    let info = ask.served.info();
+    let (version, kind) = (found.api_version.as_deref().unwrap_or_default(), found.kind.as_deref().unwrap_or_default());
+    if kind.is_empty() {
+        let shown: String = String::from_utf8_lossy(json).chars().take(SHOWN).collect();
+        return Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{shown}'")));
+    }
+    if version != info.api_version {
+        return Err(ApiError::bad_request(format!("the API version in the data ({version}) does not match the expected API version ({})", info.api_version)));
+    }
+    if kind != info.kind {
+        let error = Error::invalid(&Path::new("kind"), kind, format!("must be {}", info.kind));
+        return Err(ApiError::invalid(&info.group, &info.kind, &ask.path.name, vec![error]));
+    }
+    Ok(())
 }
 
 /// The namespace of an object that was sent to a path, filled in or refused.
@@ -88,6 +112,11 @@ pub(crate) fn settle_namespace(ask: &Ask<'_>, meta: &mut ObjectMeta) -> Result<(
 /// Everything behind the decoding. Returns the JSON of the new object.
 pub(crate) async fn create_object(ask: &Ask<'_>, mut object: Box<dyn DynObject>, options: &WriteOptions) -> Result<Bytes, ApiError> {
     let (served, info) = (ask.served, ask.served.info());
+    if served.terminating.load(std::sync::atomic::Ordering::Relaxed) {
+        let words = "create not allowed while custom resource definition is terminating";
+        let details = Details { group: info.group.to_string(), kind: info.plural.to_string(), ..Details::default() };
+        return Err(ApiError::new(405, "MethodNotAllowed", words, Some(details)));
+    }
     settle_namespace(ask, object.meta_mut())?;
     if object.meta().resource_version.as_deref().is_some_and(|v| !v.is_empty()) {
         return Err(ApiError::unknown("resourceVersion should not be set on objects to be created"));
@@ -108,7 +137,7 @@ pub(crate) async fn create_object(ask: &Ask<'_>, mut object: Box<dyn DynObject>,
     let mut errors = validate_object_meta(object.meta(), info.namespaced(), &check_name);
     errors.extend(served.kind().validate(&*object));
     if !errors.is_empty() {
-        return Err(ApiError::invalid(info.group, info.kind, object.meta().name.as_deref().unwrap_or_default(), errors));
+        return Err(ApiError::invalid(&info.group, &info.kind, object.meta().name.as_deref().unwrap_or_default(), errors));
     }
     let named = Admission::of(ask, Operation::Create, object.meta().name.as_deref().unwrap_or_default());
     admission::validate(&named, Some(&*object), None).await?;
@@ -140,7 +169,7 @@ pub(crate) async fn create_object(ask: &Ask<'_>, mut object: Box<dyn DynObject>,
 fn exists(ask: &Ask<'_>, name: &str, there: &Arc<wharf_store::Item>) -> ApiError {
     let info = ask.served.info();
     let deleting = ask.served.decode_stored(there.json()).is_ok_and(|o| o.meta().deletion_timestamp.is_some());
-    if deleting { ApiError::being_deleted(info.group, info.plural, name) } else { ApiError::already_exists(info.group, info.plural, name) }
+    if deleting { ApiError::being_deleted(&info.group, &info.plural, name) } else { ApiError::already_exists(&info.group, &info.plural, name) }
 }
 
 /// The JSON of an object that is not written.

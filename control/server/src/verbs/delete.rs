@@ -35,11 +35,11 @@ pub(crate) async fn delete(ask: &Ask<'_>, body: &[u8]) -> Result<Response<Body>,
     let (options, dry) = options(ask, body)?;
     let (json, removed) = delete_one(ask, &options, dry).await?;
     let info = ask.served.info();
-    if removed && !(info.group.is_empty() && ANSWER_WITH_OBJECT.contains(&info.plural)) {
+    if removed && !(info.group.is_empty() && ANSWER_WITH_OBJECT.contains(&&*info.plural)) {
         let uid = ask.served.kind().decode(&json).ok().and_then(|o| o.meta().uid.clone()).unwrap_or_default();
         let mut details = json!({"name": ask.path.name, "kind": info.plural, "uid": uid});
         if !info.group.is_empty() {
-            details["group"] = info.group.into();
+            details["group"] = info.group.clone().into();
         }
         let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
         return Ok(respond::value(StatusCode::OK, &status, ask.accepted.format));
@@ -84,6 +84,7 @@ pub(crate) async fn delete_one(ask: &Ask<'_>, options: &DeleteOptions, dry: bool
         preconditions(ask, options, &*old, &item)?;
         admission::validate(&Admission::of(ask, Operation::Delete, name), None, Some(&*old)).await?;
         let mut new = old.clone_box();
+        crate::custom::begin_deletion(&mut *new);
         let step = plan(served, options, &*old, &mut *new);
         if dry {
             return Ok((create::dry(&*new, &item.revision().to_string())?, matches!(step, Step::Remove)));
@@ -99,7 +100,7 @@ pub(crate) async fn delete_one(ask: &Ask<'_>, options: &DeleteOptions, dry: bool
             Err(error) => return Err(refused(error, served, name)),
         }
     }
-    Err(ApiError::modified(info.group, info.plural, name))
+    Err(ApiError::modified(&info.group, &info.plural, name))
 }
 
 fn has_version(options: &DeleteOptions) -> bool {
@@ -119,7 +120,8 @@ enum Step {
 /// What a deletion does now. `new` becomes what is written when it stays.
 fn plan(served: &Served, options: &DeleteOptions, old: &dyn DynObject, new: &mut dyn DynObject) -> Step {
     let now = whole_second(Timestamp::now());
-    let finalizers = finalizers(served, options, old);
+    // Of the new one: what a kind adds to its deletion is there already.
+    let finalizers = finalizers(served, options, new);
     let changed = finalizers.as_slice() != old.meta().finalizers.as_deref().unwrap_or_default();
     new.meta_mut().finalizers = (!finalizers.is_empty()).then(|| finalizers.clone());
     let waits_inside = match new.as_any_mut().downcast_mut::<Namespace>() {
@@ -195,7 +197,7 @@ fn finalizers(served: &Served, options: &DeleteOptions, object: &dyn DynObject) 
 fn preconditions(ask: &Ask<'_>, options: &DeleteOptions, object: &dyn DynObject, item: &Item) -> Result<(), ApiError> {
     let Some(wanted) = &options.preconditions else { return Ok(()) };
     let info = ask.served.info();
-    let conflict = |why: String| Err(ApiError::conflict(info.group, info.plural, &ask.path.name, why));
+    let conflict = |why: String| Err(ApiError::conflict(&info.group, &info.plural, &ask.path.name, why));
     let uid = object.meta().uid.as_deref().unwrap_or_default();
     if let Some(expected) = wanted.uid.as_deref().filter(|u| *u != uid) {
         return conflict(format!("Precondition failed: UID in precondition: {expected}, UID in object meta: {uid}"));
@@ -263,8 +265,8 @@ mod tests {
 
     #[test]
     fn pods_go_when_their_node_says_so() {
-        let catalog = Catalog::new();
-        let served = catalog.get("", "v1", "pods").unwrap();
+        let catalog = Catalog::new("v1.37.0");
+        let served = &catalog.get("", "v1", "pods").unwrap();
         let options = |grace| DeleteOptions { grace_period_seconds: grace, ..DeleteOptions::default() };
         let table = [
             (pod("", None), None, Step::Remove),
@@ -283,8 +285,8 @@ mod tests {
 
     #[test]
     fn policies_are_finalizers() {
-        let catalog = Catalog::new();
-        let served = catalog.get("", "v1", "pods").unwrap();
+        let catalog = Catalog::new("v1.37.0");
+        let served = &catalog.get("", "v1", "pods").unwrap();
         let mut old = pod("", None);
         old.metadata.finalizers = Some(vec!["x.io/y".into(), ORPHAN.into()]);
         let with = |policy: Option<&str>| {

@@ -34,7 +34,7 @@ pub(crate) async fn list(ask: &Ask<'_>) -> Result<Response<Body>, ApiError> {
         return Ok(response);
     }
     let page = page(ask, &selection).await?;
-    if ask.accepted.format == Format::Json && ask.accepted.view == View::Object && !ask.served.converts() {
+    if ask.accepted.format == Format::Json && ask.accepted.view == View::Object && page.items.iter().all(|item| ask.served.as_stored(item)) {
         return Ok(stream(ask, page));
     }
     respond_whole(ask, &page)
@@ -229,7 +229,7 @@ pub(crate) fn respond_whole(ask: &Ask<'_>, page: &Page) -> Result<Response<Body>
         View::Object | View::Discovery => {
             let items = page.items.iter().map(|item| {
                 let mut tree: Value = serde_json::from_slice(&view::present(served, item)?).map_err(failed)?;
-                if let Some(map) = tree.as_object_mut() {
+                if let Some(map) = tree.as_object_mut().filter(|_| !info.custom) {
                     map.remove("kind");
                     map.remove("apiVersion");
                 }

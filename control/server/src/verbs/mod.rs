@@ -33,9 +33,9 @@ pub(crate) async fn write(shared: &Shared, served: &Served, write: Write) -> Res
 pub(crate) fn refused(error: WriteError, served: &Served, name: &str) -> ApiError {
     let info = served.info();
     match error {
-        WriteError::Exists(_) => ApiError::already_exists(info.group, info.plural, name),
-        WriteError::NotFound => ApiError::not_found(info.group, info.plural, name),
-        WriteError::Conflict(_) => ApiError::modified(info.group, info.plural, name),
+        WriteError::Exists(_) => ApiError::already_exists(&info.group, &info.plural, name),
+        WriteError::NotFound => ApiError::not_found(&info.group, &info.plural, name),
+        WriteError::Conflict(_) => ApiError::modified(&info.group, &info.plural, name),
         WriteError::Closed => ApiError::unavailable("the server is shutting down"),
         error @ (WriteError::Malformed | WriteError::Unavailable(_)) => ApiError::internal(error),
     }

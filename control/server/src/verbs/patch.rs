@@ -8,7 +8,7 @@ use wharf_api::DynObject;
 use wharf_api::decode::decode_value;
 use wharf_api::patch;
 use wharf_api::status::ApiError;
-use wharf_api::types::Type;
+use wharf_api::types::{Type, Types};
 
 use super::update::{Part, change, check_name};
 use super::view;
@@ -30,23 +30,26 @@ pub(crate) enum Patch {
 
 impl Patch {
     /// Reads the body as its media type says.
-    pub(crate) fn read(content_type: &str, body: &[u8]) -> Result<Patch, ApiError> {
+    pub(crate) fn read(ask: &Ask<'_>, body: &[u8]) -> Result<Patch, ApiError> {
         let tree = || patch::parse(body);
-        match content_type.split(';').next().unwrap_or_default().trim() {
+        let custom = ask.served.info().custom;
+        match ask.content_type().split(';').next().unwrap_or_default().trim() {
             "application/json-patch+json" => Ok(Patch::Json(tree()?)),
             "application/merge-patch+json" => Ok(Patch::Merge(tree()?)),
-            "application/strategic-merge-patch+json" => Ok(Patch::Strategic(tree()?)),
+            "application/strategic-merge-patch+json" if !custom => Ok(Patch::Strategic(tree()?)),
             "application/apply-patch+yaml" => Ok(Patch::Apply),
+            // Only of a type is it known how its lists are merged.
+            _ if custom => Err(ApiError::unsupported_media_type(&[ACCEPTED[0], ACCEPTED[1], ACCEPTED[3]])),
             _ => Err(ApiError::unsupported_media_type(&ACCEPTED)),
         }
     }
 
     /// The patched tree of an object of that type.
-    pub(crate) fn apply(&self, ask: &Ask<'_>, old: &Value, ty: &Type) -> Result<Value, ApiError> {
+    pub(crate) fn apply(&self, types: &Types, ty: &Type, old: &Value) -> Result<Value, ApiError> {
         match self {
             Patch::Json(p) => patch::json_patch(old, p),
             Patch::Merge(p) => patch::merge_patch(old, p),
-            Patch::Strategic(p) => patch::strategic_merge(ask.shared.catalog.registry.types(), ty, old, p),
+            Patch::Strategic(p) => patch::strategic_merge(types, ty, old, p),
             Patch::Apply => Err(ApiError::unsupported_media_type(&ACCEPTED[..3])),
         }
     }
@@ -54,7 +57,7 @@ impl Patch {
 
 pub(crate) async fn patch(ask: &Ask<'_>, body: Bytes, part: Part) -> Result<Response<Body>, ApiError> {
     let options = ask.write_options("PatchOptions")?;
-    let patch = Patch::read(ask.content_type(), &body)?;
+    let patch = Patch::read(ask, &body)?;
     if matches!(patch, Patch::Apply) {
         return super::apply::apply(ask, &body, part, &options).await;
     }
@@ -78,14 +81,15 @@ fn patched(ask: &Ask<'_>, patch: &Patch, options: &WriteOptions, old: &dyn DynOb
     let failed = |e: serde_json::Error| ApiError::internal(e.to_string());
     let before = old.to_value().map_err(failed)?;
     let version = before["metadata"]["resourceVersion"].clone();
-    let mut after = patch.apply(ask, &before, &ask.served.resource().ty)?;
+    let resource = ask.served.resource();
+    let mut after = patch.apply(&resource.types, &resource.ty, &before)?;
     // Only a patch that names a version depends on it.
     if after["metadata"]["resourceVersion"] == version
         && let Some(meta) = after.get_mut("metadata").and_then(Value::as_object_mut)
     {
         meta.remove("resourceVersion");
     }
-    let decoded = decode_value(ask.shared.catalog.registry.types(), ask.served.resource(), &after, options.validation)?;
+    let decoded = decode_value(ask.served.resource(), &after, options.validation)?;
     let mut object = decoded.object;
     check_name(ask, object.as_ref())?;
     ask.served.kind().default(&mut *object);

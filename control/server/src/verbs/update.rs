@@ -51,7 +51,7 @@ pub(crate) async fn update(ask: &Ask<'_>, body: Bytes, part: Part) -> Result<Res
             return Err(ask.not_found());
         }
         if !given.is_empty() && given != "0" {
-            return Err(ApiError::modified(info.group, info.plural, name));
+            return Err(ApiError::modified(&info.group, &info.plural, name));
         }
         let mut object = object;
         object.meta_mut().name = Some(name.to_owned());
@@ -66,7 +66,7 @@ pub(crate) async fn update(ask: &Ask<'_>, body: Bytes, part: Part) -> Result<Res
     if given.is_empty() && !info.allow_unconditional_update && part == Part::Main {
         let at = wharf_api::field::Path::new("metadata.resourceVersion");
         let error = wharf_api::field::Error::invalid(&at, 0_i64, "must be specified for an update");
-        return Err(ApiError::invalid(info.group, info.kind, name, vec![error]));
+        return Err(ApiError::invalid(&info.group, &info.kind, name, vec![error]));
     }
     let changed = change(ask, &options, part, |_, _| Ok(object.clone_box())).await?;
     let mut response = view::json(ask, StatusCode::OK, changed.json)?;
@@ -104,7 +104,7 @@ where
         let old_uid = old.meta().uid.clone().unwrap_or_default();
         if !given_uid.is_empty() && given_uid != old_uid {
             let why = format!("Precondition failed: UID in precondition: {given_uid}, UID in object meta: {old_uid}");
-            return Err(ApiError::conflict(info.group, info.plural, name, why));
+            return Err(ApiError::conflict(&info.group, &info.plural, name, why));
         }
         settle(ask, new.as_mut(), old.as_ref(), &item)?;
         let admission = Admission::of(ask, Operation::Update, name);
@@ -125,7 +125,7 @@ where
             Part::Whole => Vec::new(),
         });
         if !errors.is_empty() {
-            return Err(ApiError::invalid(info.group, info.kind, name, errors));
+            return Err(ApiError::invalid(&info.group, &info.kind, name, errors));
         }
         admission::validate(&admission, Some(&*new), Some(&*old)).await?;
         let value = served.encode(&*new)?;
@@ -151,7 +151,7 @@ where
             Err(error) => return Err(refused(error, served, name)),
         }
     }
-    Err(ApiError::modified(info.group, info.plural, name))
+    Err(ApiError::modified(&info.group, &info.plural, name))
 }
 
 /// Of a Pod's subresources that are a part of its specification: the old Pod with that part of the new one.
@@ -193,7 +193,7 @@ fn conditional(new: &dyn DynObject, item: &Item, ask: &Ask<'_>) -> Result<bool, 
     }
     if parse_revision(given)? != item.revision() {
         let info = ask.served.info();
-        return Err(ApiError::modified(info.group, info.plural, &ask.path.name));
+        return Err(ApiError::modified(&info.group, &info.plural, &ask.path.name));
     }
     Ok(true)
 }

@@ -85,5 +85,5 @@ pub(crate) fn row(served: &Served, object: &dyn DynObject, json: &[u8], include:
 
 /// The JSON of an item as this kind serves it, borrowed where it is stored as it is served.
 pub(crate) fn present<'a>(served: &Served, item: &'a Item) -> Result<Cow<'a, [u8]>, ApiError> {
-    if served.converts() { Ok(Cow::Owned(served.present(item)?.to_vec())) } else { Ok(Cow::Borrowed(item.json())) }
+    if served.as_stored(item) { Ok(Cow::Borrowed(item.json())) } else { Ok(Cow::Owned(served.present(item)?.to_vec())) }
 }

@@ -78,7 +78,7 @@ pub(crate) async fn watch(ask: &Ask<'_>) -> Result<Response<Body>, ApiError> {
         stopping: ask.shared.stopping.clone(),
         over: false,
     };
-    let watcher = Watcher { everything: watcher.selection.is_everything() && watcher.view == View::Object && !watcher.served.converts(), ..watcher };
+    let watcher = Watcher { everything: watcher.selection.is_everything() && watcher.view == View::Object && watcher.served.never_converts(), ..watcher };
     let chunks =
         futures::stream::unfold(
             watcher,
@@ -139,6 +139,12 @@ impl Watcher {
             let batch = tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return None,
+                // What happened before its kind went is still told.
+                () = self.served.gone.cancelled() => {
+                    let last = self.cursor.poll().ok().and_then(|events| self.chunk(&events));
+                    self.over = true;
+                    return last;
+                }
                 batch = self.cursor.next() => batch,
                 () = tokio::time::sleep_until(self.next_bookmark.min(self.end)) => {
                     if Instant::now() >= self.end {
@@ -209,7 +215,7 @@ impl Watcher {
                 continue;
             }
             let Some(kind) = self.seen_as(event) else { continue };
-            if self.view == View::Object && !self.served.converts() && !(kind == EventKind::Deleted && event.kind != EventKind::Deleted) {
+            if self.view == View::Object && self.served.as_stored(&event.item) && !(kind == EventKind::Deleted && event.kind != EventKind::Deleted) {
                 chunk.extend_from_slice(&event.frame_as(kind));
                 continue;
             }
@@ -257,7 +263,7 @@ impl Watcher {
 
     fn show(&mut self, stored: &[u8]) -> Result<Option<Vec<u8>>, ApiError> {
         let failed = |e: serde_json::Error| ApiError::internal(e.to_string());
-        let own = if self.served.converts() {
+        let own = if !self.served.never_converts() {
             let object = self.served.decode_stored(stored)?;
             let mut json = Vec::new();
             object.encode(&mut json).map_err(failed)?;
