@@ -39,7 +39,7 @@ pub struct Arguments {
 /// Does it.
 pub(super) async fn run(session: &Session, arguments: Arguments) -> Result<()> {
     let word = match arguments.words.as_slice() {
-        [] => return Err(Error::message("pod, type/name or --filename must be specified".into())),
+        [] => return Err(Error::message("pod, type/name or --filename must be specified")),
         [word] => word,
         _ if arguments.command.is_empty() => {
             return Err(Error::Usage("exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead".into()));
@@ -47,7 +47,7 @@ pub(super) async fn run(session: &Session, arguments: Arguments) -> Result<()> {
         _ => return Err(Error::Usage("exec [POD] -- [COMMAND] takes one pod".into())),
     };
     if arguments.command.is_empty() {
-        return Err(Error::message("you must specify at least one command for the container".into()));
+        return Err(Error::message("you must specify at least one command for the container"));
     }
     let (_, found) = pods::behind(session, word).await?;
     let running = found.iter().find(|pod| pod["status"]["phase"] == "Running");
