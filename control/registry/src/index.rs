@@ -8,8 +8,9 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use serde::de::DeserializeOwned;
 
-use crate::manifest::Record;
+use crate::manifest::{Blobs, Record, Relations};
 use crate::names::{Digest, Reference};
 
 /// repository → when it was first seen
@@ -289,7 +290,14 @@ impl Index {
         if transaction.open_table(LINKS)?.get((repository, digest.as_str()))?.is_none() {
             return Ok(Deleted::Unknown);
         }
-        if let Some((manifest, _)) = manifests_of(&transaction, repository)?.into_iter().find(|(_, record)| record.blobs.contains(digest)) {
+        let mut needs = None;
+        each_manifest(&transaction, repository, |manifest, bytes| {
+            if needs.is_none() && read::<Blobs>(bytes, manifest.as_str())?.blobs.contains(digest) {
+                needs = Some(manifest);
+            }
+            Ok(())
+        })?;
+        if let Some(manifest) = needs {
             return Ok(Deleted::Referenced(manifest));
         }
         unlink(&transaction, repository, digest)?;
@@ -306,7 +314,12 @@ impl Index {
     /// needs and that nobody asked for since `blobs_before`, and the repository itself when nothing is left. How many of each.
     pub(crate) fn sweep(&self, repository: &str, manifests_before: Option<u64>, blobs_before: u64, in_use: &HashSet<Digest>) -> Result<(usize, usize)> {
         let transaction = self.database.begin_write()?;
-        let manifests = manifests_of(&transaction, repository)?;
+        let mut manifests = BTreeMap::new();
+        each_manifest(&transaction, repository, |digest, bytes| {
+            let relations: Relations = read(bytes, digest.as_str())?;
+            manifests.insert(digest, relations);
+            Ok(())
+        })?;
         let tagged: BTreeSet<Digest> = tagged(&transaction, repository)?;
         let kept = kept(&manifests, |digest, record| {
             tagged.contains(digest) || in_use.contains(digest) || manifests_before.is_none_or(|before| record.since >= before)
@@ -316,19 +329,24 @@ impl Index {
             remove_manifest(&transaction, repository, digest)?;
             swept.0 += 1;
         }
-        let needed: HashSet<&str> = kept.iter().filter_map(|digest| manifests.get(digest)).flat_map(|record| &record.blobs).map(Digest::as_str).collect();
-        let mut lost = Vec::new();
+        let mut old = BTreeSet::new();
         for entry in transaction.open_table(LINKS)?.range((repository, "")..)? {
             let (key, at) = entry?;
             let (name, digest) = key.value();
             if name != repository {
                 break;
             }
-            if at.value() < blobs_before && !needed.contains(digest) {
-                lost.push(stored_digest(digest)?);
+            if at.value() < blobs_before {
+                old.insert(stored_digest(digest)?);
             }
         }
-        for digest in &lost {
+        each_manifest(&transaction, repository, |digest, bytes| {
+            read::<Blobs>(bytes, digest.as_str())?.blobs.iter().for_each(|needed| {
+                old.remove(needed);
+            });
+            Ok(())
+        })?;
+        for digest in &old {
             unlink(&transaction, repository, digest)?;
             swept.1 += 1;
         }
@@ -371,7 +389,7 @@ fn is_held(holders: &impl ReadableTable<(&'static str, &'static str), ()>, diges
 }
 
 /// Those that are roots, the manifests in kept indexes, and what refers to one that is kept.
-fn kept(manifests: &BTreeMap<Digest, Record>, root: impl Fn(&Digest, &Record) -> bool) -> BTreeSet<Digest> {
+fn kept(manifests: &BTreeMap<Digest, Relations>, root: impl Fn(&Digest, &Relations) -> bool) -> BTreeSet<Digest> {
     let mut kept: BTreeSet<Digest> = manifests.iter().filter(|(digest, record)| root(digest, record)).map(|(digest, _)| digest.clone()).collect();
     loop {
         let children = kept.iter().filter_map(|digest| manifests.get(digest)).flat_map(|record| &record.manifests);
@@ -388,8 +406,12 @@ fn stored_digest(text: &str) -> Result<Digest> {
     Digest::parse(text).ok_or_else(|| IndexError::Damaged(text.to_owned()))
 }
 
-fn read_record(bytes: &[u8], digest: &str) -> Result<Record> {
+fn read<T: DeserializeOwned>(bytes: &[u8], digest: &str) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|_| IndexError::Damaged(digest.to_owned()))
+}
+
+fn read_record(bytes: &[u8], digest: &str) -> Result<Record> {
+    read(bytes, digest)
 }
 
 fn hold(transaction: &WriteTransaction, repository: &str, digest: &Digest, now: u64) -> Result<()> {
@@ -421,17 +443,17 @@ fn unlink(transaction: &WriteTransaction, repository: &str, digest: &Digest) -> 
     let_go(transaction, repository, digest)
 }
 
-fn manifests_of(transaction: &WriteTransaction, repository: &str) -> Result<BTreeMap<Digest, Record>> {
-    let mut found = BTreeMap::new();
+/// Looks at the manifests of a repository one after the other.
+fn each_manifest(transaction: &WriteTransaction, repository: &str, mut look: impl FnMut(Digest, &[u8]) -> Result<()>) -> Result<()> {
     for entry in transaction.open_table(MANIFESTS)?.range((repository, "")..)? {
         let (key, record) = entry?;
         let (name, digest) = key.value();
         if name != repository {
             break;
         }
-        found.insert(stored_digest(digest)?, read_record(record.value(), digest)?);
+        look(stored_digest(digest)?, record.value())?;
     }
-    Ok(found)
+    Ok(())
 }
 
 fn tagged(transaction: &WriteTransaction, repository: &str) -> Result<BTreeSet<Digest>> {

@@ -35,6 +35,23 @@ pub(crate) struct Record {
     pub(crate) since: u64,
 }
 
+/// What of a [`Record`] says whether others are needed; of many manifests no more than this is held.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Relations {
+    #[serde(default)]
+    pub(crate) subject: Option<Digest>,
+    #[serde(default)]
+    pub(crate) manifests: Vec<Digest>,
+    pub(crate) since: u64,
+}
+
+/// The blobs of a [`Record`].
+#[derive(Deserialize)]
+pub(crate) struct Blobs {
+    #[serde(default)]
+    pub(crate) blobs: Vec<Digest>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {
