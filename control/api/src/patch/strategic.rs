@@ -14,9 +14,11 @@ type Object = Map<String, Value>;
 
 /// Applies a strategic merge patch to an object of the type.
 pub fn strategic_merge(types: &Types, ty: &Type, original: &Value, patch: &Value) -> Result<Value, ApiError> {
-    let (Value::Object(original), Value::Object(patch)) = (original, patch) else {
-        return Err(Failure::bad_request("invalid JSON document").into());
+    let Value::Object(patch) = patch else {
+        let message = format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", super::word(patch));
+        return Err(ApiError::bad_request(message));
     };
+    let Value::Object(original) = original else { return Err(Failure::bad_request("invalid JSON document").into()) };
     let merged = Merger { types }.map(original.clone(), patch.clone(), ty)?;
     Ok(Value::Object(merged))
 }

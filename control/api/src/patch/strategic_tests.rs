@@ -111,5 +111,6 @@ fn refuses_in_kubernetes_words() {
         json!({"$setElementOrder/items": [{"name": "b"}, {"name": "a"}], "items": [{"name": "a"}, {"name": "b"}]}),
         expect!["500 The order in patch list:\n[map[name:a] map[name:b]]\n doesn't match $setElementOrder list:\n[map[name:b] map[name:a]]\n"],
     );
-    refused(items(), json!([]), expect!["400 invalid JSON document"]);
+    refused(items(), json!([]), expect!["400 json: cannot unmarshal array into Go value of type map[string]interface {}"]);
+    refused(items(), json!("x"), expect!["400 json: cannot unmarshal string into Go value of type map[string]interface {}"]);
 }

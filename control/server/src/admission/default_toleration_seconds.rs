@@ -9,7 +9,8 @@ const SECONDS: i64 = 300;
 const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 
 pub(super) fn mutate(admission: &Admission<'_>, object: &mut dyn DynObject) {
-    if admission.operation != Operation::Create || !admission.is("", "pods") {
+    // Also when one is replaced by a manifest that does not name them: they are still the same Pod's.
+    if !matches!(admission.operation, Operation::Create | Operation::Update) || !admission.is("", "pods") {
         return;
     }
     let Some(spec) = object.as_any_mut().downcast_mut::<Pod>().and_then(|p| p.spec.as_mut()) else { return };

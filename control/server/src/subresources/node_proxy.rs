@@ -20,6 +20,12 @@ pub(super) const HOP: [&str; 8] = ["connection", "keep-alive", "proxy-authentica
 pub(crate) async fn log(ask: &Ask<'_>) -> Result<Response<Body>, ApiError> {
     let pod = pod(ask)?;
     let container = container(ask, &pod)?;
+    // No node has it yet: there is nothing to read.
+    if pod.spec.as_ref().and_then(|s| s.node_name.as_deref()).is_none_or(str::is_empty) {
+        let mut nothing = Response::new(Body::empty());
+        *nothing.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(nothing);
+    }
     let node = node(ask, &pod)?;
     let mut query = String::new();
     for key in ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"] {

@@ -59,8 +59,11 @@ pub(crate) async fn answer(
     if path.name.is_empty() {
         return Ok(show(of, found, None, &accepted));
     }
+    let known = shared.cache().get(&wharf_store::key("", path.plural, &path.namespace, &path.name)).is_some();
     match found.pop() {
         Some(one) => Ok(show(of, Vec::new(), Some(one), &accepted)),
+        // As metrics-server has it: what is not there is not found as itself, what was not measured yet is without metrics.
+        None if !known => Err(ApiError::not_found("", path.plural, &path.name)),
         None if of == Of::Nodes => Err(ApiError::not_found(GROUP, "nodemetrics", &path.name)),
         None => Err(ApiError::not_found(GROUP, "podmetrics", &format!("{}/{}", path.namespace, path.name))),
     }
