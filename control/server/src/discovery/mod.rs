@@ -2,6 +2,7 @@
 
 mod documents;
 pub(crate) mod openapi;
+mod openapi_protobuf;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
+use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use ::http::request::Parts;
 use ::http::{Response, StatusCode};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use wharf_api::openapi;
 use wharf_api::registry::Registry;
 use wharf_api::status::ApiError;
 
-use super::{etag, hash};
+use super::{etag, hash, openapi_protobuf};
 use crate::Body;
 use crate::http::negotiate::Format;
 use crate::http::respond;
@@ -24,14 +24,19 @@ use crate::server::Shared;
 pub(crate) struct OpenApi(Mutex<HashMap<String, (Bytes, HeaderValue)>>);
 
 const V2: &str = "/openapi/v2";
+/// Not a path: where its other form is kept.
+const V2_PROTOBUF: &str = "/openapi/v2 in protobuf";
 const V3: &str = "/openapi/v3";
 
 /// Answers a path below `/openapi`.
 pub(crate) async fn answer(shared: &Arc<Shared>, parts: &Parts, path: &str, accept: Option<&str>) -> Result<Response<Body>, ApiError> {
-    let protobuf_only = accept.is_some_and(|a| !a.is_empty() && !["json", "*/*", "application/*"].iter().any(|t| a.contains(t)));
-    if protobuf_only {
+    let accept = accept.unwrap_or_default();
+    let protobuf = path == V2 && accept.contains("proto-openapi.spec.v2") && accept.contains("+protobuf");
+    let json = accept.is_empty() || ["json", "*/*", "application/*"].iter().any(|t| accept.contains(t));
+    if !protobuf && !json {
         return Err(ApiError::not_acceptable(&["application/json"]));
     }
+    let path = if protobuf { V2_PROTOBUF } else { path };
     let kinds = shared.catalog.now();
     let known = kinds.discovery.openapi.0.lock().get(path).cloned();
     let (document, tag) = match known {
@@ -51,6 +56,9 @@ pub(crate) async fn answer(shared: &Arc<Shared>, parts: &Parts, path: &str, acce
     }
     let mut response = respond::bytes(StatusCode::OK, document, Format::Json);
     let headers = response.headers_mut();
+    if protobuf {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(openapi_protobuf::MEDIA_TYPE));
+    }
     headers.insert(ETAG, tag);
     headers.insert(VARY, HeaderValue::from_static("Accept"));
     if asked.has("hash") {
@@ -62,6 +70,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, parts: &Parts, path: &str, acce
 
 fn make(registry: &Registry, version: &str, path: &str) -> Option<Bytes> {
     let value = match path {
+        V2_PROTOBUF => return Some(openapi_protobuf::encode(&openapi::v2(registry, version)).into()),
         V2 => openapi::v2(registry, version),
         V3 => {
             // What a document says follows from the program and its kinds, and from the schemas of those that are defined.
