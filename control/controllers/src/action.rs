@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
 use k8s_openapi::api::core::v1::ObjectReference;
 use serde_json::Value;
 
@@ -28,6 +29,14 @@ pub enum Action {
         object: Body,
         /// `status`, `finalize`, …
         subresource: Option<&'static str>,
+    },
+    /// PUT of the first of these objects whose requester may do what the object says of it: the API server is asked for each, by a
+    /// SubjectAccessReview. While none may, the key is planned again, ever more rarely.
+    UpdateReviewed {
+        /// The review, and the object to be put if it allows.
+        choices: Vec<(SubjectAccessReviewSpec, Body)>,
+        /// `approval`, …
+        subresource: &'static str,
     },
     /// A JSON merge patch. A uid or resourceVersion of the target is a precondition.
     Patch {
@@ -191,6 +200,15 @@ impl fmt::Display for Action {
             Action::Create { object, .. } => write!(f, "create {}", object.target),
             Action::Update { object, subresource: None } => write!(f, "update {}", object.target),
             Action::Update { object, subresource: Some(sub) } => write!(f, "update {} {sub}", object.target),
+            Action::UpdateReviewed { choices, subresource } => {
+                let asked = choices.iter().map(|(review, _)| {
+                    let of = review.resource_attributes.clone().unwrap_or_default();
+                    let user = review.user.as_deref().unwrap_or_default();
+                    format!("{user} may {} {}/{}", of.verb.unwrap_or_default(), of.resource.unwrap_or_default(), of.subresource.unwrap_or_default())
+                });
+                let target = choices.first().map(|(_, object)| object.target.to_string()).unwrap_or_default();
+                write!(f, "update {target} {subresource} if {}", asked.collect::<Vec<_>>().join(" or "))
+            }
             Action::Patch { target, subresource: None, patch, .. } => write!(f, "patch {target}: {patch}"),
             Action::Patch { target, subresource: Some(sub), patch, .. } => write!(f, "patch {target} {sub}: {patch}"),
             Action::Delete { target, propagation, grace, unless, .. } => {

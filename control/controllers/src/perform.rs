@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
+use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -129,6 +130,7 @@ impl Performer {
                 let answer = self.send("PUT", object.target.path(subresource), JSON, object.json).await;
                 written("update", object.target.resource, answer)
             }
+            Action::UpdateReviewed { choices, subresource } => self.update_reviewed(choices, subresource).await,
             Action::Patch { target, subresource, mut patch, announce } => {
                 if let Value::Object(fields) = &mut patch {
                     let meta = fields.entry("metadata").or_insert_with(|| json!({}));
@@ -152,6 +154,29 @@ impl Performer {
             Action::FinalizeNamespace { object, resources } => self.finalize(object, resources).await,
             Action::Barrier | Action::Record(_) | Action::RequeueAfter(_) => Called::Nothing,
         }
+    }
+
+    async fn update_reviewed(&self, choices: Vec<(SubjectAccessReviewSpec, Body)>, subresource: &'static str) -> Called {
+        let mut asked = Vec::new();
+        for (review, object) in choices {
+            asked.push(review.resource_attributes.as_ref().and_then(|a| a.subresource.clone()).unwrap_or_default());
+            let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {}, "spec": review});
+            let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews".to_owned();
+            let request = http::Request::builder().method("POST").uri(path).header(http::header::CONTENT_TYPE, JSON).body(review.to_string().into_bytes());
+            let answer = match request.map_err(kube::Error::HttpError) {
+                Ok(request) => self.client.request::<SubjectAccessReview>(request).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(review) if review.status.as_ref().is_some_and(|s| s.allowed) => {
+                    let answer = self.send("PUT", object.target.path(Some(subresource)), JSON, object.json).await;
+                    return written("update", object.target.resource, answer);
+                }
+                Ok(_) => {}
+                Err(error) => return Called::Failed { verb: "create", error },
+            }
+        }
+        Called::Refused { verb: "update", message: format!("recognized as {asked:?} but subject access review was not approved") }
     }
 
     async fn delete(&self, target: Target, propagation: Option<&str>, grace: Option<i64>, unless: Vec<Target>, announce: Option<Announce>) -> Called {
@@ -256,6 +281,11 @@ enum Called {
     Nothing,
     /// A condition does not hold yet.
     Later,
+    /// It may not be done, yet.
+    Refused {
+        verb: &'static str,
+        message: String,
+    },
     Failed {
         verb: &'static str,
         error: kube::Error,
@@ -312,6 +342,10 @@ impl Outcome {
             Called::Nothing => true,
             Called::Later => {
                 self.fail(Failure { verb: "delete", message: "not yet".to_owned(), lost_race: true });
+                false
+            }
+            Called::Refused { verb, message } => {
+                self.fail(Failure { verb, message, lost_race: true });
                 false
             }
             Called::Failed { error, .. } if namespace_ends(&error) => false,

@@ -43,13 +43,17 @@ status: {{addresses: [{{type: InternalIP, address: 10.77.0.2}}, {{type: Hostname
     )
 }
 
-fn approved(yaml: &str) -> bool {
+/// What is asked before it is approved; `at once` where nothing is.
+fn approved(yaml: &str) -> String {
     let actions = plan(&Approving, &world(yaml), "c");
     let text = text(&actions, &["status.conditions.0.type"]);
     match text.as_str() {
-        "" => false,
-        "update CertificateSigningRequest c approval\n  status.conditions.0.type: \"Approved\"\n" => true,
-        other => panic!("{other}"),
+        "" => "never".to_owned(),
+        "update CertificateSigningRequest c approval\n  status.conditions.0.type: \"Approved\"\n" => "at once".to_owned(),
+        other => {
+            let asked = other.trim().strip_prefix("update CertificateSigningRequest c approval if ").unwrap_or(other);
+            asked.replace("may create certificatesigningrequests/", "")
+        }
     }
 }
 
@@ -61,23 +65,23 @@ fn nodes_are_approved_and_nobody_else() {
     let master = request("system:node:w", "system:masters", &[]);
     let person = request("jane", "developers", &[]);
     for (signer, user, group, usage, request, expected) in [
-        (KUBELET_CLIENT, "system:bootstrap:abcdef", "system:bootstrappers", "client auth", &node, true),
-        (KUBELET_CLIENT, "system:node:w", NODES, "client auth", &node, true),
-        (KUBELET_CLIENT, "system:node:other", NODES, "client auth", &node, false),
-        (KUBELET_CLIENT, "jane", "developers", "client auth", &node, false),
-        (KUBELET_CLIENT, "system:bootstrap:abcdef", "system:bootstrappers", "server auth", &node, false),
-        (KUBELET_CLIENT, "system:bootstrap:abcdef", "system:bootstrappers", "client auth", &master, false),
-        (KUBELET_CLIENT, "system:bootstrap:abcdef", "system:bootstrappers", "client auth", &serving, false),
-        (KUBELET_SERVING, "system:node:w", NODES, "server auth", &serving, true),
-        (KUBELET_SERVING, "system:node:w", NODES, "server auth", &foreign, false),
-        (KUBELET_SERVING, "system:node:other", NODES, "server auth", &serving, false),
-        (KUBELET_SERVING, "system:bootstrap:abcdef", "system:bootstrappers", "server auth", &serving, false),
-        (CLIENT, "jane", "developers", "client auth", &person, false),
+        (KUBELET_CLIENT, "system:bootstrap:abcdef", "system:bootstrappers", "client auth", &node, "system:bootstrap:abcdef nodeclient"),
+        (KUBELET_CLIENT, "system:node:w", NODES, "client auth", &node, "system:node:w selfnodeclient or system:node:w nodeclient"),
+        (KUBELET_CLIENT, "system:node:other", NODES, "client auth", &node, "system:node:other nodeclient"),
+        (KUBELET_CLIENT, "jane", "developers", "client auth", &node, "jane nodeclient"),
+        (KUBELET_CLIENT, "system:bootstrap:abcdef", "system:bootstrappers", "server auth", &node, "never"),
+        (KUBELET_CLIENT, "system:bootstrap:abcdef", "system:bootstrappers", "client auth", &master, "never"),
+        (KUBELET_CLIENT, "system:bootstrap:abcdef", "system:bootstrappers", "client auth", &serving, "never"),
+        (KUBELET_SERVING, "system:node:w", NODES, "server auth", &serving, "at once"),
+        (KUBELET_SERVING, "system:node:w", NODES, "server auth", &foreign, "never"),
+        (KUBELET_SERVING, "system:node:other", NODES, "server auth", &serving, "never"),
+        (KUBELET_SERVING, "system:bootstrap:abcdef", "system:bootstrappers", "server auth", &serving, "never"),
+        (CLIENT, "jane", "developers", "client auth", &person, "never"),
     ] {
         assert_eq!(approved(&csr(signer, user, group, usage, request, "{}")), expected, "{signer} {user} {group} {usage}");
     }
     let denied = "{conditions: [{type: Denied, status: 'True'}]}";
-    assert!(!approved(&csr(KUBELET_CLIENT, "system:node:w", NODES, "client auth", &node, denied)));
+    assert_eq!(approved(&csr(KUBELET_CLIENT, "system:node:w", NODES, "client auth", &node, denied)), "never");
 }
 
 fn signed(yaml: &str, expect: Expect) {
