@@ -286,14 +286,21 @@ fn bounds_round_up_and_down() {
 /// What happens to the cluster besides the controllers.
 #[derive(Clone, Debug)]
 enum Step {
-    Deployment,
-    Set(usize),
+    /// The controller plans, and dies after so many steps of its plan.
+    Deployment(usize),
+    /// The same of a ReplicaSet.
+    Set(usize, usize),
     /// A Pod gets on: starts, becomes ready, ends.
     Pod(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![3 => Just(Step::Deployment), 4 => (0usize..8).prop_map(Step::Set), 6 => (0usize..64).prop_map(Step::Pod)];
+    let after = || prop_oneof![2 => Just(usize::MAX), 1 => 0usize..4];
+    let step = prop_oneof![
+        3 => after().prop_map(Step::Deployment),
+        4 => (0usize..8, after()).prop_map(|(n, after)| Step::Set(n, after)),
+        6 => (0usize..64).prop_map(Step::Pod),
+    ];
     proptest::collection::vec(step, 0..120)
 }
 
@@ -301,13 +308,13 @@ fn take(cluster: &mut Cluster, step: &Step) {
     let names =
         |kind: &str, cluster: &Cluster| -> Vec<String> { cluster.all(kind).iter().map(|o| o["metadata"]["name"].as_str().unwrap().to_owned()).collect() };
     match step {
-        Step::Deployment => {
-            cluster.turn(&Deployments, "web");
+        Step::Deployment(after) => {
+            cluster.turn_cut_off(&Deployments, "web", *after);
         }
-        Step::Set(n) => {
+        Step::Set(n, after) => {
             let sets = names("ReplicaSet", cluster);
             if !sets.is_empty() {
-                cluster.turn(&ReplicaSets, &sets[n % sets.len()]);
+                cluster.turn_cut_off(&ReplicaSets, &sets[n % sets.len()], *after);
             }
         }
         Step::Pod(n) => {
@@ -336,8 +343,8 @@ fn take(cluster: &mut Cluster, step: &Step) {
 fn settle(cluster: &mut Cluster) {
     for _ in 0..400 {
         let before = cluster.objects.clone();
-        take(cluster, &Step::Deployment);
-        (0..8).for_each(|n| take(cluster, &Step::Set(n)));
+        take(cluster, &Step::Deployment(usize::MAX));
+        (0..8).for_each(|n| take(cluster, &Step::Set(n, usize::MAX)));
         let pods = cluster.all("Pod").len();
         (0..pods).rev().for_each(|n| take(cluster, &Step::Pod(n)));
         if cluster.objects == before {
@@ -378,7 +385,7 @@ fn strategies() -> impl Strategy<Value = (i64, Value, (i64, i64))> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However the turns fall, a rollout keeps its bounds on the way, and arrives.
+    /// However the turns fall, and whoever dies in the middle of one, a rollout keeps its bounds on the way, and arrives.
     #[test]
     fn rollouts_keep_their_bounds((replicas, strategy, (surge, unavailable)) in strategies(), first in steps(), second in steps()) {
         let mut cluster = Cluster::new(WEB);
