@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 
-/// The media type, without the prefix that clients of all versions agree on.
-pub(super) const MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The media type of answers. Clients ask for one with an `@` in the middle, which no media type may have.
+pub(super) const MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// A message: its fields by their JSON names, and the number of the field for all that begin with `x-`.
 struct Shape {
