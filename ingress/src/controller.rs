@@ -1,6 +1,7 @@
 //! The Ingress controller: what is watched becomes routes and certificates, and its Ingresses are told where they are served.
 
 mod announce;
+mod replicas;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use futures::channel::mpsc;
 use futures::stream::{self, BoxStream};
 use futures::{SinkExt, StreamExt};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::networking::v1::{Ingress as Object, IngressClass};
 use kube::api::Api;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -19,7 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::routes::{by_age, tls_hosts};
 use crate::tls::certificate_of;
-use crate::{Ingress, Routes, is_ours};
+use crate::{Ingress, Published, Routes, is_ours};
 use announce::Announcer;
 
 /// Namespace and name.
@@ -33,6 +34,7 @@ const TOGETHER: usize = 512;
 enum Change {
     Ingress(Event<Object>),
     Class(Event<IngressClass>),
+    Replica(Box<Event<Pod>>),
     /// The referenced Secret is this now; `None`: it is gone.
     Secret(Key, Option<Box<Secret>>),
 }
@@ -42,20 +44,39 @@ impl Ingress {
     /// Ingresses' status and record Events (`kube-system/ingress-nginx`).
     pub async fn run(self: Arc<Self>, client: Client, token: CancellationToken) {
         let (secrets, from_secrets) = mpsc::channel(64);
-        let changes: [BoxStream<'static, Change>; 3] = [
+        let replicas = match &self.options.published {
+            Published::Fixed(_) => stream::empty().boxed(),
+            Published::Replicas { namespace, labels, .. } => {
+                follow(Api::<Pod>::namespaced(client.clone(), namespace), watcher::Config::default().labels(labels))
+                    .map(|event| Change::Replica(Box::new(event)))
+                    .boxed()
+            }
+        };
+        let changes: [BoxStream<'static, Change>; 4] = [
+            replicas,
             follow(Api::<Object>::all(client.clone()), watcher::Config::default()).map(Change::Ingress).boxed(),
             follow(Api::<IngressClass>::all(client.clone()), watcher::Config::default()).map(Change::Class).boxed(),
             from_secrets.boxed(),
         ];
-        let announcer = Announcer::new(client.clone(), self.options.addresses.clone());
-        let mut known = Known { client, secrets, ingresses: Listed::new(), classes: Listed::new(), referenced: BTreeMap::new() };
+        let announcer = Announcer::new(client.clone());
+        if let Published::Fixed(addresses) = &self.options.published {
+            announcer.publish(Some(addresses.clone()));
+        }
+        let mut known = Known { client, secrets, ingresses: Listed::new(), classes: Listed::new(), replicas: Listed::new(), referenced: BTreeMap::new() };
         let mut changes = stream::select_all(changes).ready_chunks(TOGETHER);
         let work = async {
             while let Some(changes) = changes.next().await {
+                let mut rebuild = false;
                 for change in changes {
+                    rebuild |= !matches!(change, Change::Replica(_));
                     known.take(change);
                 }
-                if known.listed() {
+                if let Published::Replicas { own, .. } = &self.options.published
+                    && known.replicas.complete
+                {
+                    announcer.publish(replicas::published(known.replicas.objects.values().map(Arc::as_ref), *own));
+                }
+                if rebuild && known.listed() {
                     known.rebuild(&self, &announcer);
                     self.synced.send_replace(true);
                 }
@@ -87,6 +108,7 @@ struct Known {
     secrets: mpsc::Sender<Change>,
     ingresses: Listed<Object>,
     classes: Listed<IngressClass>,
+    replicas: Listed<Pod>,
     referenced: BTreeMap<Key, Referenced>,
 }
 
@@ -133,6 +155,7 @@ impl Known {
         match change {
             Change::Ingress(event) => self.ingresses.take(event),
             Change::Class(event) => self.classes.take(event),
+            Change::Replica(event) => self.replicas.take(*event),
             Change::Secret(key, secret) => {
                 let Some(referenced) = self.referenced.get_mut(&key) else { return };
                 let (namespace, name) = &key;

@@ -13,11 +13,33 @@ use crate::tls::{Certificates, TlsError};
 use crate::upstream::Upstreams;
 use crate::{LocalHandlers, Routes};
 
+/// Where clients reach the controller.
+#[derive(Clone, Debug)]
+pub enum Published {
+    /// Always there; nowhere: nothing is said.
+    Fixed(Vec<IpAddr>),
+    /// At the nodes of all replicas that are ready. The oldest of them speaks for all: the others leave status and Events to it.
+    Replicas {
+        /// Where their Pods are.
+        namespace: String,
+        /// By which labels they are known.
+        labels: String,
+        /// The address of this one's Pod.
+        own: IpAddr,
+    },
+}
+
+impl Default for Published {
+    fn default() -> Published {
+        Published::Fixed(Vec::new())
+    }
+}
+
 /// What the Ingress is told.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What `status.loadBalancer.ingress` of every served Ingress says: the address that clients reach this controller at.
-    pub addresses: Vec<IpAddr>,
+    /// What `status.loadBalancer.ingress` of every served Ingress says.
+    pub published: Published,
     /// How long requests may take to end when it stops.
     pub drain: Duration,
     /// Connections at one time, HTTP and HTTPS each; more wait in the kernel's queue.
@@ -28,7 +50,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { addresses: Vec::new(), drain: Duration::from_secs(10), max_connections: 16_384, client_patience: Duration::from_secs(60) }
+        Options { published: Published::default(), drain: Duration::from_secs(10), max_connections: 16_384, client_patience: Duration::from_secs(60) }
     }
 }
 

@@ -22,7 +22,7 @@ mod tls;
 mod upstream;
 
 pub use annotations::{Annotations, BodyLimit};
-pub use ingress::{Ingress, Options};
+pub use ingress::{Ingress, Options, Published};
 pub use local::{Body, BoxError, LocalError, LocalFailure, LocalFuture, LocalHandlers, NoLocalHandlers};
 pub use routes::{Location, Routes, is_ours};
 pub use service_proxy::{ServiceProxy, ServiceProxyOptions};

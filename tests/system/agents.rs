@@ -180,6 +180,29 @@ impl Machines {
         })
     }
 
+    /// Asks the Ingress at port 80 of each of these nodes, and the Service at its node port.
+    fn enter(&self, nodes: &[&str]) -> Result<(), Failed> {
+        for node in nodes {
+            eventually(&format!("the Ingress at {node}"), || {
+                let page = self.kubectl(&["exec", "look", "--", "wget", "-qO-", "--header", "Host: web.test", &format!("http://{node}/")])?;
+                if page.contains("nginx") { Ok(()) } else { Err(page.into()) }
+            })?;
+            eventually(&format!("the node port at {node}"), || self.kubectl(&["exec", "look", "--", "wget", "-qO-", &format!("http://{node}:30080/")]))?;
+        }
+        eventually(&format!("the Ingress to say that it is at {nodes:?}"), || {
+            let ingress = self.get(&["ingress", "web"])?;
+            let told = ingress["status"]["loadBalancer"]["ingress"].as_array().cloned().unwrap_or_default();
+            let told: Vec<&str> = told.iter().filter_map(|at| at["ip"].as_str()).collect();
+            if told == nodes { Ok(()) } else { Err(format!("{told:?}").into()) }
+        })
+    }
+
+    /// The routes of a host that are an agent's.
+    fn routes(&self, host: &str) -> String {
+        let output = Command::new("ip").args(["-n", &self.hosts.name(host), "route", "show", "proto", "87"]).output();
+        output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
+    }
+
     /// Asks the Service from within the Pod `look` so often.
     fn ask(&self, times: usize) -> Result<(), Failed> {
         let script = format!("i=0; while [ $i -lt {times} ]; do wget -qO- http://web >/dev/null || exit 1; i=$((i+1)); done; echo all");
@@ -216,7 +239,14 @@ spec:
 apiVersion: v1
 kind: Service
 metadata: {name: web}
-spec: {selector: {app: web}, ports: [{port: 80}]}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, nodePort: 30080}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web}
+spec:
+  ingressClassName: nginx
+  rules: [{host: web.test, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]
 ---
 apiVersion: v1
 kind: Pod
@@ -277,8 +307,13 @@ fn server_and_nodes_die_apart() -> Result<(), Failed> {
     let image = machines.get(&["pod", "pushed"])?["status"]["containerStatuses"][0]["imageID"].clone();
     assert_eq!(image, format!("registry.wharf.local/team/app@{}", digest.trim()));
     let said = machines.wharf(&["deploy", &component, "--name", "function"])?;
-    assert!(said.contains("does not say at which address"), "agents serve no Ingress: {said}");
+    assert!(said.contains("does not say at which address"), "many nodes, many addresses: {said}");
     machines.wharf(&["undeploy", "function"])?;
+
+    // The way in: the Ingress at each node, which says so.
+    machines.enter(&["10.77.0.2", "10.77.0.3"])?;
+    let events = machines.get(&["events", "--field-selector", "involvedObject.kind=Ingress,involvedObject.name=web"])?;
+    assert!(items(&events).iter().any(|e| e["reason"] == "Sync" && e["source"]["component"] == "nginx-ingress-controller"), "{events}");
 
     // The server dies: Pods go on, and it takes up where it was.
     server.kill()?;
@@ -298,8 +333,15 @@ fn server_and_nodes_die_apart() -> Result<(), Failed> {
     std::fs::write(&job, JOB)?;
     machines.kubectl(&["apply", "-f", &job.display().to_string()])?;
     b.kill()?;
+    // What it left behind, and what an even earlier one did.
+    assert!(machines.routes("b").contains("via 10.77.0.2"), "{}", machines.routes("b"));
+    assert!(ip(&["-n", &machines.hosts.name("b"), "route", "add", "10.244.77.0/24", "via", SERVER, "proto", "87"]));
     b = machines.agent("b", &join)?;
     machines.nodes(["True", "True"])?;
+    eventually("the route of a node that is not there to go", || {
+        let routes = machines.routes("b");
+        if routes.contains("via 10.77.0.2") && !routes.contains("10.244.77.0/24") { Ok(()) } else { Err(routes.into()) }
+    })?;
     let ids = |pods: &[Value]| {
         let mut all: Vec<String> = pods.iter().map(|p| p["metadata"]["uid"].to_string()).collect();
         all.sort();
@@ -329,12 +371,22 @@ fn server_and_nodes_die_apart() -> Result<(), Failed> {
         if pods.iter().all(|pod| pod["spec"]["nodeName"] == "a") { Ok(pods) } else { Err("one is on b".into()) }
     })?;
     machines.ask(4)?;
+    machines.enter(&["10.77.0.2"])?;
     // When it turns up after all, what ran there ends and is gone.
-    let _b = machines.agent("b", &join)?;
+    b = machines.agent("b", &join)?;
     machines.nodes(["True", "True"])?;
     eventually("just the two Pods", || {
         let list = machines.get(&["pods", "-l", "app=web"])?;
         if ids(items(&list)) == ids(&third) { Ok(()) } else { Err(list["items"].to_string().into()) }
+    })?;
+    machines.enter(&["10.77.0.2", "10.77.0.3"])?;
+
+    // A node is taken out of the cluster: nobody keeps a way to it.
+    b.kill()?;
+    machines.kubectl(&["delete", "node", "b"])?;
+    eventually("the route to the node that was deleted to go", || {
+        let routes = machines.routes("a");
+        if routes.contains("via 10.77.0.3") { Err(routes.into()) } else { Ok(()) }
     })?;
     drop(server);
     Ok(())

@@ -49,6 +49,11 @@ pub(super) struct Joined {
 }
 
 impl Joined {
+    /// The API, as who shows the token in a file, which may be another one by and by.
+    pub(super) async fn with_token_file(&self, token: &Path) -> Result<Client> {
+        client(&self.server, Some(&self.ca), None, Some(Token::File(token))).await
+    }
+
     /// The address from which this machine reaches the API.
     pub(super) async fn local_address(&self) -> Result<Ipv4Addr> {
         let url: http::Uri = self.server.parse().with_context(|| format!("--server {}", self.server))?;
@@ -81,7 +86,7 @@ pub(super) async fn join(folder: &Folder, asked: Asked<'_>, progress: &Progress)
         bail!("this machine is not a node of the cluster yet: give --token and --discovery-token-ca-cert-hash, as `wharf server` prints them");
     };
     let ca = discover(asked.server, hash, progress).await?;
-    let bootstrap = client(asked.server, Some(&ca), None, Some(token)).await?;
+    let bootstrap = client(asked.server, Some(&ca), None, Some(Token::Text(token))).await?;
     let subject = Subject { node: asked.node, names: &[] };
     let issued = request(&bootstrap, "kubernetes.io/kube-apiserver-client-kubelet", "client auth", &subject).await.context("ask for the node's certificate")?;
     write_private(&pki.join("ca.crt"), ca.as_bytes())?;
@@ -134,8 +139,14 @@ async fn discover(server: &str, hash: &str, progress: &Progress) -> Result<Strin
     Ok(ca)
 }
 
+#[derive(Clone, Copy)]
+enum Token<'a> {
+    Text(&'a str),
+    File(&'a Path),
+}
+
 /// A client of the API. Without a CA, nothing that it says may be trusted.
-async fn client(server: &str, ca: Option<&str>, issued: Option<&Issued>, token: Option<&str>) -> Result<Client> {
+async fn client(server: &str, ca: Option<&str>, issued: Option<&Issued>, token: Option<Token<'_>>) -> Result<Client> {
     let mut cluster = json!({"server": server});
     match ca {
         Some(ca) => cluster["certificate-authority-data"] = STANDARD.encode(ca).into(),
@@ -146,8 +157,10 @@ async fn client(server: &str, ca: Option<&str>, issued: Option<&Issued>, token: 
         user["client-certificate-data"] = STANDARD.encode(&issued.certificate).into();
         user["client-key-data"] = STANDARD.encode(&issued.key).into();
     }
-    if let Some(token) = token {
-        user["token"] = token.into();
+    match token {
+        Some(Token::Text(token)) => user["token"] = token.into(),
+        Some(Token::File(path)) => user["tokenFile"] = path.to_str().context("the token's path")?.into(),
+        None => {}
     }
     let config: Kubeconfig = serde_json::from_value(json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "wharf",

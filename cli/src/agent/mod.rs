@@ -2,6 +2,7 @@
 //!
 //! Its Pods have the addresses that the API shows (routed mode): every node is the way to its own part of the Pods' network.
 
+mod ingress;
 mod join;
 mod routes;
 mod serving;
@@ -21,6 +22,7 @@ use crate::data::Folder;
 use crate::process::{self, Signals};
 use crate::say::Progress;
 use crate::up::cluster::{open_images, own_registry};
+use crate::up::control_plane::Logs;
 use crate::up::coredns::CoreDns;
 use crate::up::dialer::KUBELET_PORT;
 use crate::up::tasks::Group;
@@ -66,11 +68,12 @@ pub(crate) struct Arguments {
 
 /// Runs the node until it is told to stop.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    process::log(arguments.verbose, None);
-    process::block_on(serve(arguments))
+    let logs = Logs::new();
+    process::log(arguments.verbose, Some(&logs));
+    process::block_on(serve(arguments, &logs))
 }
 
-async fn serve(arguments: &Arguments) -> Result<()> {
+async fn serve(arguments: &Arguments, logs: &Logs) -> Result<()> {
     let progress = Progress::new();
     let mut signals = Signals::new()?;
     let folder = Folder::take_or_default(arguments.data_dir.as_deref(), "wharf-agent", "wharf agent")?;
@@ -92,7 +95,8 @@ async fn serve(arguments: &Arguments) -> Result<()> {
 
     let (sender, mut failures) = mpsc::channel(1);
     let group = Group::new(sender);
-    let routes = routes::Routes::new().context("open a netlink socket")?;
+    let mut routes = routes::Routes::new().context("open a netlink socket")?;
+    routes.adopt().await?;
     routes.claim_services().await?;
     let net = ClusterNet::new(PodNet::new(Mode::Routed));
     let engine = wharf_engine::Engine::new(wharf_engine::EngineConfig::default()).context("set up the WebAssembly engine")?;
@@ -102,12 +106,13 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     let listener = listener.with_context(|| format!("listen at {address}:{KUBELET_PORT} for the kubelet API"))?;
 
     let handlers = Handlers::new();
+    let ingress = ingress::Controller { joined: joined.clone(), net: net.clone(), handlers: handlers.clone(), log: logs.of("wharf_ingress") };
     let mut config = NodeConfig::new(&name, joined.client.clone(), engine, images, net.clone(), handlers, folder.join("node"), address, resolver);
     config.cluster_ca = joined.ca.as_bytes().to_vec();
     config.version = wharf_server::VERSION.to_owned();
     config.labels = arguments.node_labels.iter().cloned().collect();
     config.taints = arguments.register_with_taints.clone();
-    config.native = vec![Arc::new(CoreDns::new(dns)) as Arc<dyn NativeImage>];
+    config.native = vec![Arc::new(CoreDns::new(dns)) as Arc<dyn NativeImage>, Arc::new(ingress)];
     let node = Node::new(config).with_context(|| format!("node {name}"))?;
     group.spawn("routes", routes.run(joined.client.clone(), name.clone(), group.token()));
     group.spawn("kubelet API", serving::serve(joined.clone(), folder.join("pki"), name.clone(), IpAddr::V4(address), listener, node.kubelet(), group.token()));

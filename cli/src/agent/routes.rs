@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
-use rtnetlink::packet_route::route::{RouteProtocol, RouteScope, RouteType};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
 use rtnetlink::{Handle, RouteMessageBuilder};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +42,18 @@ impl Routes {
         let (connection, handle, _) = rtnetlink::new_connection()?;
         tokio::spawn(connection);
         Ok(Routes { handle, set: BTreeMap::new() })
+    }
+
+    /// Takes over what an earlier process of this machine left, which may have been killed: what is not wanted any more goes with the first
+    /// look at the Nodes.
+    pub(super) async fn adopt(&mut self) -> Result<()> {
+        let mut routes = pin!(self.handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute());
+        while let Some(route) = routes.try_next().await.context("list the routes")? {
+            if let Some((range, way)) = ours(&route).filter(|(range, _)| *range != SERVICES) {
+                self.set.insert(range, way);
+            }
+        }
+        Ok(())
     }
 
     /// Services' addresses are answered here.
@@ -120,7 +132,7 @@ impl Routes {
         self.handle.route().del(route).execute().await.with_context(|| format!("take away the route to {range}"))
     }
 
-    async fn message(&self, range: Ipv4Net, way: Way) -> Result<rtnetlink::packet_route::route::RouteMessage> {
+    async fn message(&self, range: Ipv4Net, way: Way) -> Result<RouteMessage> {
         let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(range.network(), range.prefix_len()).protocol(PROTOCOL);
         Ok(match way {
             Way::Via(gateway) => route.gateway(gateway).build(),
@@ -130,6 +142,26 @@ impl Routes {
                 route.kind(RouteType::Local).scope(RouteScope::Host).table_id(LOCAL).output_interface(lo.header.index).build()
             }
         })
+    }
+}
+
+/// What a route of the kernel says, if it is one of ours.
+fn ours(route: &RouteMessage) -> Option<(Ipv4Net, Way)> {
+    let header = &route.header;
+    if header.protocol != PROTOCOL {
+        return None;
+    }
+    let address = |wanted: fn(&RouteAttribute) -> Option<&RouteAddress>| match route.attributes.iter().find_map(wanted) {
+        Some(RouteAddress::Inet(address)) => Some(*address),
+        _ => None,
+    };
+    let to = address(|a| if let RouteAttribute::Destination(to) = a { Some(to) } else { None })?;
+    let range = Ipv4Net::new(to, header.destination_prefix_length).ok()?;
+    let gateway = address(|a| if let RouteAttribute::Gateway(gateway) = a { Some(gateway) } else { None });
+    match gateway {
+        Some(gateway) => Some((range, Way::Via(gateway))),
+        None if header.kind == RouteType::Local => Some((range, Way::Here)),
+        None => None,
     }
 }
 
@@ -150,6 +182,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn our_routes_are_known_again() {
+        let via = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(Ipv4Addr::new(10, 244, 2, 0), 24).gateway(Ipv4Addr::new(192, 168, 1, 12));
+        let here = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(Ipv4Addr::new(10, 244, 1, 0), 24).kind(RouteType::Local).table_id(LOCAL);
+        let range = |text: &str| text.parse::<Ipv4Net>().unwrap();
+        assert_eq!(ours(&via.clone().build()), None, "somebody else's");
+        assert_eq!(ours(&via.protocol(PROTOCOL).build()), Some((range("10.244.2.0/24"), Way::Via(Ipv4Addr::new(192, 168, 1, 12)))));
+        assert_eq!(ours(&here.protocol(PROTOCOL).build()), Some((range("10.244.1.0/24"), Way::Here)));
+    }
 
     #[test]
     fn a_node_is_the_way_to_its_pods() {

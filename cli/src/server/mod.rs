@@ -16,6 +16,7 @@ use crate::data::{Folder, write_private};
 use crate::kubeconfig;
 use crate::process::{self, Signals};
 use crate::say::Progress;
+use crate::up::addons::Edge;
 use crate::up::cluster::{listen, reachable, server_names};
 use crate::up::control::{Control, Options, Wiring};
 use crate::up::dialer::OverTls;
@@ -69,7 +70,7 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     let pki = Pki::open(&folder.join("pki"), &names).context("certificates")?;
     let identity = pki.client("kube-apiserver-kubelet-client", &["system:masters"]).context("the kubelet client's certificate")?;
     let kubelets = OverTls::new(pki.client_tls(Some(&identity)).context("the kubelet client's TLS")?, PodNet::new(Mode::Routed));
-    let wiring = Wiring { pki: pki.clone(), nodes: Arc::new(kubelets), pods: None, advertise: advertised, ingress: false };
+    let wiring = Wiring { pki: pki.clone(), nodes: Arc::new(kubelets), pods: None, advertise: advertised, edge: Edge::Nodes };
     let (sender, mut failures) = mpsc::channel(1);
     let options = Options { node_monitor_grace_period: Duration::from_secs(arguments.node_monitor_grace_period), ..Options::default() };
     let control = Control::start(&folder, wiring, listener, options, &sender).await?;

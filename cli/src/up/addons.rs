@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use kube::api::{Api, PostParams};
 use kube::{Client, Resource};
@@ -17,10 +17,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Applies them once, and ends with the token.
 ///
-/// The Ingress controller only where its Pods can run: its image is code of the process that `wharf up` is.
-pub(crate) async fn keep(client: Client, with_ingress: bool, token: CancellationToken) -> Result<(), Infallible> {
+/// The Ingress controller as it goes with the nodes: see [`Edge`].
+pub(crate) async fn keep(client: Client, edge: Edge, token: CancellationToken) -> Result<(), Infallible> {
     let apply = async {
-        while let Err(error) = apply(&client, with_ingress).await {
+        while let Err(error) = apply(&client, edge).await {
             tracing::warn!(%error, "the cluster's DNS and Ingress could not be deployed; it will be tried again");
             tokio::time::sleep(AGAIN).await;
         }
@@ -30,14 +30,23 @@ pub(crate) async fn keep(client: Client, with_ingress: bool, token: Cancellation
     Ok(())
 }
 
-async fn apply(client: &Client, with_ingress: bool) -> Result<(), kube::Error> {
+/// Where the Ingress is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edge {
+    /// At the listeners of the process that is all nodes: one Pod will do, whichever it is.
+    Process,
+    /// At ports 80 and 443 of every node, as an ingress-nginx with `hostNetwork`.
+    Nodes,
+}
+
+async fn apply(client: &Client, edge: Edge) -> Result<(), kube::Error> {
     create::<ServiceAccount>(client, "coredns", json!({"apiVersion": "v1", "kind": "ServiceAccount"})).await?;
     create::<ConfigMap>(client, "coredns", json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"Corefile": COREFILE}})).await?;
     create::<Deployment>(client, "coredns", dns()).await?;
-    if with_ingress {
-        create::<Deployment>(client, ingress::NAME, controller()).await?;
+    match edge {
+        Edge::Process => create::<Deployment>(client, ingress::NAME, controller()).await,
+        Edge::Nodes => create::<DaemonSet>(client, ingress::NAME, controllers()).await,
     }
-    Ok(())
 }
 
 /// Creates it in `kube-system`; one that is there is the user's to change.
@@ -75,30 +84,54 @@ const COREFILE: &str = "\
 
 /// The Ingress controller of the class `nginx`.
 fn controller() -> Value {
-    let labels = json!({"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/instance": "ingress-nginx", "app.kubernetes.io/component": "controller"});
+    let mut template = controller_template();
+    // What it knows comes from this process.
+    template["spec"]["automountServiceAccountToken"] = false.into();
     json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"labels": labels},
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"labels": controller_labels()},
         "spec": {
             "replicas": 1,
-            "selector": {"matchLabels": labels},
+            "selector": {"matchLabels": controller_labels()},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "serviceAccountName": "ingress-nginx",
-                    "automountServiceAccountToken": false,
-                    "priorityClassName": "system-cluster-critical",
-                    "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}],
-                    "containers": [{
-                        "name": "controller",
-                        "image": format!("{}:{}", ingress::IMAGE, env!("CARGO_PKG_VERSION")),
-                        "ports": [
-                            {"name": "http", "containerPort": 80, "protocol": "TCP"},
-                            {"name": "https", "containerPort": 443, "protocol": "TCP"},
-                        ],
-                    }],
-                },
-            },
+            "template": template,
+        },
+    })
+}
+
+/// The same, one on each node and at its address.
+fn controllers() -> Value {
+    let mut template = controller_template();
+    template["spec"]["hostNetwork"] = true.into();
+    template["spec"]["dnsPolicy"] = "ClusterFirstWithHostNet".into();
+    json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"labels": controller_labels()},
+        "spec": {
+            "selector": {"matchLabels": controller_labels()},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},
+            "template": template,
+        },
+    })
+}
+
+fn controller_labels() -> Value {
+    ingress::LABELS.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn controller_template() -> Value {
+    json!({
+        "metadata": {"labels": controller_labels()},
+        "spec": {
+            "serviceAccountName": "ingress-nginx",
+            "priorityClassName": "system-cluster-critical",
+            "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}],
+            "containers": [{
+                "name": "controller",
+                "image": format!("{}:{}", ingress::IMAGE, env!("CARGO_PKG_VERSION")),
+                "ports": [
+                    {"name": "http", "containerPort": 80, "protocol": "TCP"},
+                    {"name": "https", "containerPort": 443, "protocol": "TCP"},
+                ],
+            }],
         },
     })
 }
@@ -144,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_are_deployments() {
+    fn they_are_what_they_say() {
         for mut object in [dns(), controller()] {
             object["metadata"]["name"] = "x".into();
             let parsed: Deployment = serde_json::from_value(object.clone()).unwrap();
@@ -152,5 +185,9 @@ mod tests {
             let again = serde_json::to_value(&parsed).unwrap();
             assert_eq!(again["spec"], object["spec"]);
         }
+        let mut object = controllers();
+        object["metadata"]["name"] = "x".into();
+        let parsed: DaemonSet = serde_json::from_value(object.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&parsed).unwrap()["spec"], object["spec"]);
     }
 }

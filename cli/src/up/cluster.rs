@@ -23,6 +23,7 @@ use wharf_server::pki::{Issued, Pki};
 use crate::data::{Folder, write_private};
 use crate::deploy::INGRESS_ADDRESS;
 use crate::say::Progress;
+use crate::up::addons::Edge;
 use crate::up::control::{Control, Options, Wiring};
 use crate::up::coredns::CoreDns;
 use crate::up::dialer::{KUBELET_PORT, Kubelets, OverTls, PodNetwork};
@@ -87,8 +88,13 @@ impl Cluster {
         } else {
             Arc::new(kubelets.clone())
         };
-        let wiring =
-            Wiring { pki: pki.clone(), nodes: dialer, pods: Some(Arc::new(PodNetwork(net.clone()))), advertise: SocketAddr::V4(api_in_cluster), ingress: true };
+        let wiring = Wiring {
+            pki: pki.clone(),
+            nodes: dialer,
+            pods: Some(Arc::new(PodNetwork(net.clone()))),
+            advertise: SocketAddr::V4(api_in_cluster),
+            edge: Edge::Process,
+        };
         let control = Control::start(folder, wiring, api_listener, Options::default(), &sender).await?;
         let server = control.server().clone();
         let ours = pki.kubeconfig(kubeconfig::NAME, &format!("https://{}", reachable(api)));

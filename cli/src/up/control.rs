@@ -26,8 +26,8 @@ pub(crate) struct Wiring {
     pub(crate) pods: Option<Arc<dyn PodDialer>>,
     /// Where Pods find the API.
     pub(crate) advertise: SocketAddr,
-    /// Whether a node has the Ingress controller.
-    pub(crate) ingress: bool,
+    /// Where the Ingress is.
+    pub(crate) edge: addons::Edge,
 }
 
 /// A running control plane.
@@ -52,7 +52,7 @@ impl Control {
         let store = RedbStore::open(&folder.join("store").join("wharf.redb"), wharf_store::Options::default()).context("open the store")?;
         let store = Arc::new(store);
         let (answers, deciders) = (Group::new(failures.clone()), Group::new(failures.clone()));
-        let Wiring { pki, nodes, pods, advertise, ingress } = wiring;
+        let Wiring { pki, nodes, pods, advertise, edge } = wiring;
         let mut config = wharf_server::Config::new(store.clone(), pki.clone(), nodes, advertise);
         if let Some(pods) = pods {
             config.pod_dialer = pods;
@@ -84,7 +84,7 @@ impl Control {
         let scheduler = server.client(Identity::scheduler());
         deciders.spawn("scheduler", wharf_scheduler::run(scheduler, wharf_scheduler::Options::default(), deciders.token()));
         let admin = server.client(Identity::admin());
-        deciders.spawn("addons", addons::keep(admin.clone(), ingress, deciders.token()));
+        deciders.spawn("addons", addons::keep(admin.clone(), edge, deciders.token()));
         Ok(Control { server, admin, store, deciders, answers })
     }
 

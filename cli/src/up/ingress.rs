@@ -18,6 +18,10 @@ pub(crate) const NAME: &str = "ingress-nginx-controller";
 /// The image's name.
 pub(crate) const IMAGE: &str = "wharf.local/ingress-nginx-controller";
 
+/// How its Pods are known.
+pub(crate) const LABELS: [(&str, &str); 3] =
+    [("app.kubernetes.io/name", "ingress-nginx"), ("app.kubernetes.io/instance", "ingress-nginx"), ("app.kubernetes.io/component", "controller")];
+
 /// The Ingress as an image.
 pub(crate) struct Controller {
     ingress: Arc<Ingress>,

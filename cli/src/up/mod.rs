@@ -1,13 +1,13 @@
 //! `wharf up`: a whole cluster in this process.
 
-mod addons;
+pub(crate) mod addons;
 pub(crate) mod cluster;
 pub(crate) mod control;
 pub(crate) mod control_plane;
 pub(crate) mod coredns;
 pub(crate) mod dialer;
 pub(crate) mod edge;
-mod ingress;
+pub(crate) mod ingress;
 mod local_images;
 pub(crate) mod names;
 mod registry;

@@ -20,8 +20,9 @@ const COMPONENT: &str = "nginx-ingress-controller";
 /// Works through the served Ingresses in its own time, the newest state of each.
 pub(super) struct Announcer {
     client: Client,
-    addresses: Vec<IngressLoadBalancerIngress>,
-    served: Mutex<Option<Vec<Arc<Ingress>>>>,
+    /// What Ingresses are told; `None` while another replica tells them.
+    addresses: Mutex<Option<Vec<IngressLoadBalancerIngress>>>,
+    served: Mutex<Vec<Arc<Ingress>>>,
     changed: Notify,
 }
 
@@ -44,57 +45,69 @@ impl Told {
 }
 
 impl Announcer {
-    pub(super) fn new(client: Client, addresses: Vec<IpAddr>) -> Announcer {
-        let addresses = addresses.into_iter().map(|ip| IngressLoadBalancerIngress { ip: Some(ip.to_string()), ..Default::default() });
-        Announcer { client, addresses: addresses.collect(), served: Mutex::default(), changed: Notify::new() }
+    /// Silent until it is told what to say.
+    pub(super) fn new(client: Client) -> Announcer {
+        Announcer { client, addresses: Mutex::default(), served: Mutex::default(), changed: Notify::new() }
     }
 
     /// These are served now.
     pub(super) fn serves(&self, ingresses: Vec<Arc<Ingress>>) {
-        *self.served.lock() = Some(ingresses);
+        *self.served.lock() = ingresses;
         self.changed.notify_one();
+    }
+
+    /// They are served at these addresses. `None`: it is for another to say.
+    pub(super) fn publish(&self, addresses: Option<Vec<IpAddr>>) {
+        let entry = |ip: IpAddr| IngressLoadBalancerIngress { ip: Some(ip.to_string()), ..Default::default() };
+        let addresses = addresses.map(|all| all.into_iter().map(entry).collect());
+        if std::mem::replace(&mut *self.addresses.lock(), addresses.clone()) != addresses {
+            self.changed.notify_one();
+        }
     }
 
     pub(super) async fn run(&self) {
         let mut told: HashMap<Key, Told> = HashMap::new();
         loop {
             self.changed.notified().await;
-            let Some(served) = self.served.lock().take() else { continue };
+            let (served, addresses) = (self.served.lock().clone(), self.addresses.lock().clone());
+            let Some(addresses) = addresses else {
+                told.clear();
+                continue;
+            };
             let mut keep = HashMap::with_capacity(served.len());
             let mut failed = false;
             for ingress in &served {
                 let key: Key = (ingress.metadata.namespace.clone().unwrap_or_default(), ingress.metadata.name.clone().unwrap_or_default());
                 let mut now = told.remove(&key).filter(|told| told.uid == ingress.metadata.uid).unwrap_or_else(|| Told::new(ingress));
                 self.record(&key, ingress, &mut now).await;
-                failed |= !self.write_status(&key, ingress, &mut now).await;
+                failed |= !self.write_status(&key, ingress, &addresses, &mut now).await;
                 keep.insert(key, now);
             }
             told = keep;
             if failed {
                 // Again in a while, unless there is newer work by then.
                 tokio::time::sleep(Duration::from_secs(2)).await;
-                self.served.lock().get_or_insert(served);
                 self.changed.notify_one();
             }
         }
     }
 
     /// True when the status is (or need not be) as it should.
-    async fn write_status(&self, (namespace, name): &Key, ingress: &Ingress, told: &mut Told) -> bool {
+    async fn write_status(&self, (namespace, name): &Key, ingress: &Ingress, addresses: &[IngressLoadBalancerIngress], told: &mut Told) -> bool {
         // What was written may not have come back to the cache yet.
-        if self.addresses.is_empty() || addresses_of(ingress) == self.addresses || told.written_over == ingress.metadata.resource_version {
+        if addresses.is_empty() || addresses_of(ingress) == addresses || told.written_over == ingress.metadata.resource_version {
             return true;
         }
         let api: Api<Ingress> = Api::namespaced(self.client.clone(), namespace);
         let mut newest = ingress.clone();
         for _ in 0..5 {
-            newest.status = Some(IngressStatus { load_balancer: Some(IngressLoadBalancerStatus { ingress: Some(self.addresses.clone()) }) });
+            newest.status = Some(IngressStatus { load_balancer: Some(IngressLoadBalancerStatus { ingress: Some(addresses.to_vec()) }) });
             newest.metadata.managed_fields = None;
             match api.replace_status(name, &PostParams::default(), &newest).await {
                 Ok(_) => break,
                 Err(Error::Api(status)) if status.code == 404 => break,
                 Err(Error::Api(status)) if status.code == 409 => match api.get(name).await {
-                    Ok(newer) if newer.metadata.uid != ingress.metadata.uid || addresses_of(&newer) == self.addresses => break,
+                    Ok(newer) if newer.metadata.uid != ingress.metadata.uid || addresses_of(&newer) == addresses => break,
                     Ok(newer) => newest = newer,
                     Err(_) => return false,
                 },

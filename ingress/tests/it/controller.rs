@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use wharf_ingress::{Ingress, NoLocalHandlers, Options};
+use wharf_ingress::{Ingress, NoLocalHandlers, Options, Published};
 use wharf_net::{ClusterNet, Mode, PodNet};
 
 use crate::bed::{get, send};
@@ -45,7 +45,7 @@ async fn watched_ingresses_are_served_and_told() {
     api.apply(INGRESSES, foreign).await;
 
     let net = ClusterNet::new(PodNet::new(Mode::Loopback { unprivileged_from: 1024 }));
-    let options = Options { addresses: vec![Ipv4Addr::new(10, 88, 0, 1).into()], ..Options::default() };
+    let options = Options { published: Published::Fixed(vec![Ipv4Addr::new(10, 88, 0, 1).into()]), ..Options::default() };
     let served = Ingress::new(net, Arc::new(NoLocalHandlers), options).unwrap();
     let token = CancellationToken::new();
     let _end = token.clone().drop_guard();

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub trait NativeImage: Send + Sync + 'static {
 /// What a container of a native image is given.
 pub struct NativeContainer {
     ip: Ipv4Addr,
+    service_account: Option<PathBuf>,
     net: Arc<ClusterNet>,
     log: Arc<Log>,
     owner: String,
@@ -51,6 +53,11 @@ impl NativeContainer {
     /// The Pod's address.
     pub fn ip(&self) -> Ipv4Addr {
         self.ip
+    }
+
+    /// The file with the Pod's ServiceAccount token, which is renewed there; `None` where the Pod has none.
+    pub fn token_file(&self) -> Option<PathBuf> {
+        self.service_account.as_ref().map(|folder| folder.join("token"))
     }
 
     /// Cancelled when the container is to end; it is killed when the Pod's grace period is over.
@@ -141,10 +148,18 @@ pub(crate) struct NativeRun {
 
 impl NativeRun {
     /// Starts, and waits until it listens.
-    pub(crate) async fn start(image: &dyn NativeImage, ip: Ipv4Addr, net: Arc<ClusterNet>, log: Arc<Log>, owner: String) -> Result<Self, String> {
+    ///
+    /// `service_account`: the folder of the volume with the ServiceAccount's token.
+    pub(crate) async fn start(
+        image: &dyn NativeImage,
+        (ip, service_account): (Ipv4Addr, Option<PathBuf>),
+        net: Arc<ClusterNet>,
+        log: Arc<Log>,
+        owner: String,
+    ) -> Result<Self, String> {
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
         let node_stops = Arc::new(AtomicBool::new(false));
-        let container = NativeContainer { ip, net, log, owner, stop: stop.clone(), node_stops: node_stops.clone(), guards: Mutex::default() };
+        let container = NativeContainer { ip, service_account, net, log, owner, stop: stop.clone(), node_stops: node_stops.clone(), guards: Mutex::default() };
         let work = image.start(container).await?;
         let (sender, ended) = watch::channel(None);
         let killed = kill.clone();
@@ -255,7 +270,7 @@ mod tests {
         let (pod, ip) = (logs.pod_dir("kube-system", "p", "u"), Ipv4Addr::new(10, 244, 201, 5));
         let start = |stubborn, run| {
             let (net, log) = (net.clone(), logs.begin(&pod, "c", run));
-            async move { NativeRun::start(&Greeter { stubborn }, ip, net, log, "container \"c\"".into()).await }
+            async move { NativeRun::start(&Greeter { stubborn }, (ip, None), net, log, "container \"c\"".into()).await }
         };
         let run = start(false, 0).await.unwrap();
         let at = std::net::SocketAddrV4::new(ip, 7);

@@ -193,7 +193,8 @@ async fn native_container(
     let log = node.logs.begin(&context.log_dir, name, log_run);
     node.recorder.pod(pod, Some(name), Kind::Normal, "Created", format!("Created container: {name}"));
     let owner = format!("container \"{name}\"");
-    let running = NativeRun::start(image.as_ref(), wired.network.ip(), node.config.net.clone(), log.clone(), owner).await.map_err(|message| {
+    let given = (wired.network.ip(), service_account_folder(context, pod, container));
+    let running = NativeRun::start(image.as_ref(), given, node.config.net.clone(), log.clone(), owner).await.map_err(|message| {
         node.logs.end(&log);
         node.recorder.pod(pod, Some(name), Kind::Warning, "Failed", format!("Error: failed to start container \"{name}\": {message}"));
         fail("RunContainerError")(format!("failed to start container \"{name}\": {message}"))
@@ -210,6 +211,13 @@ async fn native_container(
         message_file: None,
         held: None,
     })
+}
+
+/// The host's folder of the volume that is mounted where programs look for their ServiceAccount.
+fn service_account_folder(context: &PodContext, pod: &Pod, container: &Container) -> Option<PathBuf> {
+    let mount = container.volume_mounts.iter().flatten().find(|m| m.mount_path == "/var/run/secrets/kubernetes.io/serviceaccount")?;
+    let volume = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()).find(|v| v.name == mount.name)?;
+    Some(volumes::folder(&context.dir.join("volumes"), volume))
 }
 
 /// Where a `wasi:http` container listens: its ports, else those that the image exposes, else 80.
