@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::client::Client;
 
 /// How long anything that should happen may take, on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The program under test.
 pub fn program() -> PathBuf {
@@ -136,7 +136,8 @@ impl Cluster {
 
     /// A stock kubectl of this cluster, still without arguments.
     pub fn kubectl_command(&self, environment: &[(&str, &str)]) -> Command {
-        let mut command = Command::new("kubectl");
+        // Another one than the PATH's: KUBECTL.
+        let mut command = Command::new(std::env::var_os("KUBECTL").unwrap_or_else(|| "kubectl".into()));
         // Discovery is cached by host and port; ports are used again.
         command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", self.kubeconfig.with_file_name("kubectl-cache"));
         command.envs(environment.iter().copied());

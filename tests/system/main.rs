@@ -18,6 +18,7 @@ mod http;
 mod network;
 mod own_registry;
 mod program;
+mod refusals;
 mod registry;
 mod serverless;
 mod streams;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     trials.extend(serverless::trials(&shared));
     trials.extend(streams::trials(&shared));
     trials.extend(bad_images::trials(&shared));
+    trials.extend(refusals::trials(&shared));
     trials.extend(tutorial::trials(&shared));
     let conclusion = libtest_mimic::run(&arguments, trials);
     shared.stop();
