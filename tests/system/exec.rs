@@ -19,6 +19,9 @@ pub fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
     vec![
         shared.test("exec::commands_run_in_pods", commands_run_in_pods),
         shared.test("exec::a_shell_has_a_terminal", a_shell_has_a_terminal),
+        shared.test("exec::a_shell_takes_its_signals", a_shell_takes_its_signals),
+        shared.test("exec::https_from_a_shell", https_from_a_shell),
+        shared.test("exec::nginx_logs_who_asked", nginx_logs_who_asked),
         shared.test("exec::pods_are_run_attached_and_debugged", pods_are_run_attached_and_debugged),
     ]
 }
@@ -85,6 +88,101 @@ fn commands_run_in_pods(cluster: &Cluster) -> Result<(), Failed> {
             (&["exec", "web"], "", 1, "you must specify at least one command for the container"),
         ],
     )
+}
+
+/// Pods that take the signal by which they are deleted: what they said, and how they ended.
+const TRAPS: [(&str, &str, &str, i64); 3] = [
+    ("ends", "trap 'echo got TERM; echo cleaned; exit 3' TERM; echo up; while :; do sleep 1; done", "up\ngot TERM\ncleaned\n", 3),
+    ("waits", "trap 'echo got TERM; exit 0' TERM; echo up; sleep 1000000 & wait", "up\ngot TERM\n", 0),
+    ("stays", "trap 'echo ignored' TERM; echo up; while :; do sleep 1; done", "up\nignored\n", 137),
+];
+
+fn a_shell_takes_its_signals(cluster: &Cluster) -> Result<(), Failed> {
+    let namespace = cluster.namespace("traps")?;
+    for (name, script, said, code) in TRAPS {
+        // A finalizer keeps the Pod to look at.
+        let pod = serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "finalizers": ["test.wharf.dev/look"]},
+            "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": if code == 137 { 2 } else { 60 },
+                "containers": [{"name": "c", "image": "busybox", "command": ["sh", "-c", script]}]},
+        });
+        let path = format!("/api/v1/namespaces/{namespace}/pods");
+        cluster.api.create(&path, &pod)?;
+        cluster.pod_ready(&namespace, name)?;
+        crate::cluster::eventually("the script to begin", || if cluster.log(&namespace, name)?.contains("up") { Ok(()) } else { Err("not yet".into()) })?;
+        // What it says goes with the Pod: it is heard while it is said.
+        let (api, log) = (cluster.api.clone(), format!("{path}/{name}/log?follow=true"));
+        let heard = std::thread::spawn(move || api.request("GET", &log, "", None).map(|answer| answer.text()).map_err(|_| "no log"));
+        crate::cluster::eventually("somebody to hear it", || if cluster.log(&namespace, name)?.contains("up") { Ok(()) } else { Err("not yet".into()) })?;
+        cluster.api.delete(&format!("{path}/{name}"))?;
+        let ended = cluster.pod_until(&namespace, name, "ended", |p| p["status"]["containerStatuses"][0]["state"]["terminated"].is_object())?;
+        let heard = heard.join().map_err(|_| "the listener went away")??;
+        let found = (heard, ended["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"].as_i64());
+        let patch = serde_json::json!({"metadata": {"finalizers": null}});
+        cluster.api.patch(&format!("{path}/{name}"), &patch)?;
+        check(name, found == (said.to_owned(), Some(code)), format!("{found:?}"))?;
+    }
+    Ok(())
+}
+
+/// Asks the API server as scripts in Pods do, and says what became of it.
+const HTTPS: &str = r#"
+folder=/var/run/secrets/kubernetes.io/serviceaccount
+wget -qO- https://kubernetes.default/version | grep -c gitVersion
+curl -s https://kubernetes.default/version | grep -c gitVersion
+curl -s --cacert $folder/ca.crt -H "Authorization: Bearer $(cat $folder/token)" https://kubernetes.default.svc/api/v1/namespaces/default/pods | grep -c '"reason": *"Forbidden"'
+cat $folder/ca.crt > /tmp/none; echo > /tmp/none
+curl -sS --cacert /tmp/none https://kubernetes.default/version; echo $?
+ip=$(nslookup kubernetes.default | sed -n 's/^Address: //p' | tail -n 1)
+curl -s -o /dev/null -w '%{http_code} %{scheme}\n' https://$ip/healthz
+curl -sS --connect-to example.test:443:kubernetes.default:443 https://example.test/version 2>&1 | head -n 1
+curl -sS -k --connect-to example.test:443:kubernetes.default:443 https://example.test/healthz; echo
+"#;
+
+fn https_from_a_shell(cluster: &Cluster) -> Result<(), Failed> {
+    let namespace = cluster.namespace("https")?;
+    let pod = serde_json::json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asks"},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "busybox", "command": ["sh", "-c", HTTPS]}]},
+    });
+    cluster.api.create(&format!("/api/v1/namespaces/{namespace}/pods"), &pod)?;
+    cluster.pod_until(&namespace, "asks", "ended", |p| matches!(p["status"]["phase"].as_str(), Some("Succeeded" | "Failed")))?;
+    let said = cluster.log(&namespace, "asks")?;
+    let wanted = "\
+1
+1
+1
+curl: (77) error adding trust anchors from file: /tmp/none
+77
+200 https
+curl: (60) SSL: no alternative certificate subject name matches target host name 'example.test'
+ok
+";
+    check("what the shell says", said.starts_with(wanted), &said)
+}
+
+fn nginx_logs_who_asked(cluster: &Cluster) -> Result<(), Failed> {
+    let namespace = cluster.namespace("peers")?;
+    cluster.create(&namespace, "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: c, image: nginx}]}}")?;
+    let web = cluster.pod_ready(&namespace, "web")?;
+    let ip = web["status"]["podIP"].as_str().ok_or("the Pod's address")?;
+    let script = format!("wget -q -O /dev/null -U me --header 'Referer: there' --header 'X-Forwarded-For: 9.8.7.6' 'http://{ip}/?a=b'");
+    let pod = serde_json::json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asks"},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "busybox", "command": ["sh", "-c", script]}]},
+    });
+    cluster.api.create(&format!("/api/v1/namespaces/{namespace}/pods"), &pod)?;
+    let asks = cluster.pod_until(&namespace, "asks", "ended", |p| p["status"]["phase"] == "Succeeded")?;
+    let log = crate::cluster::eventually("the access log", || {
+        let log = cluster.log(&namespace, "web")?;
+        if log.contains("\"GET ") { Ok(log) } else { Err(log.into()) }
+    })?;
+    let line = log.lines().find(|line| line.contains("\"GET ")).unwrap_or_default();
+    let (front, rest) = line.split_once('[').ok_or("no time")?;
+    let (_, behind) = rest.split_once(']').ok_or("no time")?;
+    let peer = asks["status"]["podIP"].as_str().unwrap_or_default();
+    let good = front == format!("{peer} - - ") && behind.starts_with(" \"GET /?a") && behind.ends_with(" \"there\" \"me\" \"9.8.7.6\"");
+    check("nginx' combined format", good, line)
 }
 
 fn a_shell_has_a_terminal(cluster: &Cluster) -> Result<(), Failed> {

@@ -14,6 +14,8 @@
 //! | [`http`] | `wasi:http` in and out |
 //! | [`command`] | `wasi:cli` commands: streams, exit codes, signals |
 //! | `lifecycle` | `wharf:container/lifecycle`: signals that a guest takes itself, its terminal |
+//! | `incoming` | `wharf:container/incoming`: who sent a request |
+//! | `tls` | `wharf:container/tls`: TLS over a guest's connection |
 //! | [`limits`] | memory, CPU time and quota |
 //!
 //! Architecture invariant: nothing here reads the host's environment, files or network except through what the
@@ -24,6 +26,7 @@ pub mod container;
 pub mod engine;
 mod environment;
 pub mod http;
+mod incoming;
 pub mod inspect;
 pub mod io;
 mod lifecycle;
@@ -33,6 +36,7 @@ pub mod rootfs;
 pub mod sockets;
 mod state;
 mod template;
+mod tls;
 
 pub use command::{Command, Exit, ExitReason, Signal};
 pub use container::{Container, ContainerSpec, HttpOptions, StartError};
@@ -45,6 +49,7 @@ pub use limits::{CpuQuota, Usage};
 pub use network::{BindError, Binding, Dial, DialError, Network, NoNetwork, Protocol, ResolveError};
 pub use rootfs::MountTable;
 pub use state::offers;
+pub use tls::TlsOptions;
 
 /// A boxed error that crosses threads.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

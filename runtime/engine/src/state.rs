@@ -1,12 +1,16 @@
 //! What a store holds, and the linkers that give a guest its world.
 
+use crate::Outgoing;
 use crate::environment::{Environment, EnvironmentView};
 use crate::http::Hooks;
+use crate::incoming::IncomingView;
 use crate::inspect::{Entry, Flavor, InspectError, Inspection};
 use crate::lifecycle::{Lifecycle, LifecycleView};
 use crate::limits::{Memory, Meter};
 use crate::rootfs::{ContainerFs, ContainerFsView, View};
 use crate::sockets::{PodSockets, SocketsView};
+use crate::tls::TlsView;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use wasmtime::component::{InstancePre, Linker, ResourceTable};
 use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
@@ -21,6 +25,8 @@ pub(crate) struct State {
     pub(crate) environment: Arc<Environment>,
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) http: WasiHttpCtx,
+    /// Who sent the request that is being answered.
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) hooks: Hooks,
     pub(crate) table: ResourceTable,
     pub(crate) fs: ContainerFs,
@@ -59,6 +65,18 @@ impl LifecycleView for State {
     }
 }
 
+impl IncomingView for State {
+    fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+}
+
+impl TlsView for State {
+    fn tls(&mut self) -> (&Arc<dyn Outgoing>, &mut ResourceTable) {
+        (&self.hooks.outgoing, &mut self.table)
+    }
+}
+
 impl SocketsView for State {
     fn pod_sockets(&mut self) -> crate::sockets::View<'_> {
         crate::sockets::View::new(&mut self.sockets, WasiSocketsCtxView { ctx: self.wasi.sockets(), table: &mut self.table })
@@ -72,6 +90,8 @@ pub(crate) fn linker(engine: &wasmtime::Engine, flavor: Flavor) -> wasmtime::Res
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut l)?;
     crate::environment::add_p2_to_linker(&mut l)?;
     crate::lifecycle::add_to_linker(&mut l)?;
+    crate::tls::add_to_linker(&mut l)?;
+    crate::incoming::add_to_linker(&mut l)?;
     crate::rootfs::p2::add_to_linker(&mut l)?;
     crate::sockets::add_p2_to_linker(&mut l)?;
     if flavor == Flavor::P3 {
@@ -119,7 +139,8 @@ pub fn offers() -> impl Iterator<Item = String> {
 }
 
 /// The interfaces of [`linker`], by version.
-const OFFERED: &[(&str, &[&str])] = &[("0.2.12", OFFERED_P2), ("0.3.0", OFFERED_P3), ("0.1.0", &["wharf:container/lifecycle"])];
+const OFFERED: &[(&str, &[&str])] =
+    &[("0.2.12", OFFERED_P2), ("0.3.0", OFFERED_P3), ("0.1.0", &["wharf:container/incoming", "wharf:container/lifecycle", "wharf:container/tls"])];
 const OFFERED_P2: &[&str] = &[
     "wasi:cli/environment",
     "wasi:cli/exit",

@@ -71,6 +71,7 @@ impl Template {
             environment: self.environment.clone(),
             lifecycle: self.lifecycle.clone(),
             http: WasiHttpCtx::new(),
+            peer: None,
             hooks: Hooks { outgoing: self.outgoing.clone() },
             table: table(engine.max_resources),
             fs: ContainerFs::new(self.mounts.clone()),

@@ -44,6 +44,7 @@ pub mod registration;
 mod services;
 pub mod streams;
 mod terminal;
+pub mod trust;
 pub mod volumes;
 pub mod world;
 

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use http_body_util::BodyExt;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use rustls_pki_types::pem::PemObject;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, Sleep, timeout};
-use wharf_engine::{Body, BoxError, Network, Outgoing, OutgoingError, OutgoingOptions, ResolveError};
+use wharf_engine::{Body, BoxError, Network, Outgoing, OutgoingError, OutgoingOptions, ResolveError, TlsOptions};
 use wharf_net::Dial;
 
 use crate::handlers::Handlers;
 use crate::http::failure;
 use crate::network::PodNetwork;
+use crate::trust::Trust;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const FIRST_BYTE: Duration = Duration::from_secs(600);
@@ -35,32 +35,6 @@ const MAX_DEPTH: u32 = 16;
 
 tokio::task_local! {
     static DEPTH: u32;
-}
-
-/// Who is trusted by guests' HTTPS requests: the system's roots and the cluster's CA, read when the first request needs them.
-pub struct Trust {
-    cluster_ca: Vec<u8>,
-    config: OnceLock<Arc<rustls::ClientConfig>>,
-}
-
-impl Trust {
-    /// With the cluster's CA in PEM.
-    pub fn new(cluster_ca: Vec<u8>) -> Arc<Self> {
-        Arc::new(Self { cluster_ca, config: OnceLock::new() })
-    }
-
-    fn config(&self) -> Arc<rustls::ClientConfig> {
-        let make = || {
-            let mut roots = rustls::RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            roots.add_parsable_certificates(rustls_pki_types::CertificateDer::pem_slice_iter(&self.cluster_ca).flatten());
-            let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider())).with_safe_default_protocol_versions();
-            // The provider is ring's own, which has the default versions.
-            let builder = builder.expect("ring speaks TLS 1.2 and 1.3");
-            Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
-        };
-        self.config.get_or_init(make).clone()
-    }
 }
 
 /// The outgoing side of one Pod.
@@ -81,6 +55,10 @@ impl Outgoing for PodOutgoing {
     fn send(&self, request: Request<Body>, options: OutgoingOptions) -> BoxFuture<'static, Result<Response<Body>, OutgoingError>> {
         let (network, handlers, trust) = (self.network.clone(), self.handlers.clone(), self.trust.clone());
         Box::pin(async move { send(&network, &handlers, &trust, request, options).await })
+    }
+
+    fn tls(&self, options: &TlsOptions) -> Result<Arc<rustls::ClientConfig>, String> {
+        self.trust.asked(options)
     }
 }
 
@@ -298,6 +276,7 @@ impl http_body::Body for Timed {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddrV4;
+    use std::sync::OnceLock;
 
     use http_body_util::{Empty, Full};
     use wharf_engine::{HandlerError, HttpHandler};

@@ -7,6 +7,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`applets`] | the commands, one file each, and the table of their names: how to write one |
+//! | [`container`] | what Wharf offers beyond WASI: signals, TLS |
 //! | [`context`] | what an applet is given |
 //! | [`io`], [`net`] | descriptors, pipes; sockets and names: all asynchronous |
 //! | [`options`] | options and operands, as `getopt_long` does |
@@ -16,6 +17,7 @@
 
 mod applets;
 mod calendar;
+mod container;
 mod context;
 mod disk;
 mod io;

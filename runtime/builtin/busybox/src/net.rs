@@ -12,6 +12,7 @@ use wasip2::sockets::tcp::{ShutdownType, TcpSocket};
 use wasip2::sockets::udp::{IncomingDatagramStream, OutgoingDatagram, OutgoingDatagramStream, UdpSocket as Socket};
 use wasip2::sockets::{ip_name_lookup, tcp_create_socket, udp_create_socket};
 
+use crate::container::tls;
 use crate::io as streams;
 use crate::rt;
 
@@ -52,6 +53,19 @@ impl TcpStream {
         let socket = tcp_create_socket::create_tcp_socket(family(&to)).map_err(error)?;
         socket.start_connect(&network, into_address(to)).map_err(error)?;
         let (input, output) = finish(&socket, || socket.finish_connect()).await?;
+        Ok(TcpStream(Rc::new(Connection { input, output, socket })))
+    }
+
+    /// The same connection in TLS. In words why not.
+    pub async fn secure(self, options: &tls::Options) -> Result<TcpStream, String> {
+        let Connection { input, output, socket } = Rc::try_unwrap(self.0).map_err(|_| "the connection is in use".to_string())?;
+        let handshake = tls::start(input, output, options)?;
+        let (input, output) = loop {
+            match handshake.finish() {
+                Some(secured) => break secured?,
+                None => rt::ready(handshake.subscribe()).await,
+            }
+        };
         Ok(TcpStream(Rc::new(Connection { input, output, socket })))
     }
 

@@ -252,13 +252,7 @@ pub fn watch() {
 }
 
 mod lifecycle {
-    wit_bindgen::generate!({
-        path: "../../../sdk/wit/container",
-        world: "container",
-        with: { "wasi:io/poll@0.2.12": wasip2::io::poll },
-    });
-
-    use wharf::container::lifecycle::{Signal, subscribe, take_signal};
+    use crate::container::lifecycle::{Signal, subscribe, take_signal};
 
     pub(super) async fn watch() {
         loop {

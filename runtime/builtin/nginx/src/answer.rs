@@ -20,6 +20,8 @@ pub struct Request<'a> {
     pub if_range: &'a str,
     pub range: &'a str,
     pub peer: &'a str,
+    /// The header X-Forwarded-For.
+    pub forwarded: &'a str,
 }
 
 pub struct Answer {
@@ -105,7 +107,8 @@ fn fill(text: &str, request: &Request, path: &str) -> String {
             "is_args" => out += if query.is_empty() { "" } else { "?" },
             "request_method" => out += request.method,
             "remote_addr" => out += request.peer,
-            "proxy_add_x_forwarded_for" => out += request.peer,
+            "proxy_add_x_forwarded_for" if request.forwarded.is_empty() => out += request.peer,
+            "proxy_add_x_forwarded_for" => out += &format!("{}, {}", request.forwarded, request.peer),
             "hostname" => out += std::fs::read_to_string("/etc/hostname").unwrap_or_default().trim(),
             "server_protocol" => out += "HTTP/1.1",
             "nginx_version" => out += env!("CARGO_PKG_VERSION"),

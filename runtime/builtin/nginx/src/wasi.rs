@@ -13,6 +13,10 @@ use crate::answer::{Answer, Body, Passed, Request, answer, page};
 use crate::config;
 use crate::log::{self, Line};
 
+wit_bindgen::generate!({ path: "../../../sdk/wit/container", world: "handler" });
+
+use wharf::container::incoming;
+
 /// Headers that are for one connection, and not passed on.
 const HOP_BY_HOP: &[&str] = &["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "host", "content-length"];
 
@@ -29,7 +33,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Nginx {
         let target = request.path_with_query().unwrap_or_else(|| "/".into());
         let host = request.authority().unwrap_or_else(|| header("host"));
         let forwarded = header("x-forwarded-for");
-        let peer = forwarded.rsplit(',').next().unwrap_or("").trim();
+        let peer = incoming::peer().map(|peer| peer.address).unwrap_or_default();
         let forwarded_proto = header("x-forwarded-proto");
         let scheme = match (forwarded_proto.as_str(), request.scheme()) {
             ("http" | "https", _) => forwarded_proto.as_str(),
@@ -47,7 +51,8 @@ impl wasip2::exports::http::incoming_handler::Guest for Nginx {
                 if_modified_since: &header("if-modified-since"),
                 if_range: &header("if-range"),
                 range: &header("range"),
-                peer,
+                peer: &peer,
+                forwarded: &forwarded,
             },
         );
         let (status, sent) = match decided.body {
@@ -62,7 +67,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Nginx {
             _ => (decided.status, send(decided, method == "HEAD", out)),
         };
         record(&Line {
-            peer,
+            peer: &peer,
             user: "",
             method,
             target: &target,

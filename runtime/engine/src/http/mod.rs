@@ -130,6 +130,12 @@ impl HttpContainer {
 pub trait Outgoing: Send + Sync + 'static {
     /// Sends a request with an absolute URI (`http` or `https`) and gives the response, whose body streams.
     fn send(&self, request: ::http::Request<Body>, options: OutgoingOptions) -> BoxFuture<'static, Result<::http::Response<Body>, OutgoingError>>;
+
+    /// How a guest's own connection is secured (`wharf:container/tls`): who is trusted, in words why not.
+    fn tls(&self, options: &crate::TlsOptions) -> Result<Arc<rustls::ClientConfig>, String> {
+        let _ = options;
+        Err("TLS is not offered here".to_owned())
+    }
 }
 
 /// Timeouts that the guest asked for.

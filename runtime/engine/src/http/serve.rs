@@ -92,8 +92,8 @@ struct Instance {
 struct Handler(Arc<Server>);
 
 impl HttpHandler for Handler {
-    fn call(&self, request: Request<Body>, _peer: SocketAddr) -> BoxFuture<'_, Result<Response<Body>, HandlerError>> {
-        Box::pin(self.0.clone().handle(request))
+    fn call(&self, request: Request<Body>, peer: SocketAddr) -> BoxFuture<'_, Result<Response<Body>, HandlerError>> {
+        Box::pin(self.0.clone().handle(request, peer))
     }
 }
 
@@ -206,7 +206,7 @@ impl Server {
         Ok(ticket)
     }
 
-    async fn handle(self: Arc<Self>, mut request: Request<Body>) -> Result<Response<Body>, HandlerError> {
+    async fn handle(self: Arc<Self>, mut request: Request<Body>, peer: SocketAddr) -> Result<Response<Body>, HandlerError> {
         let ticket = self.clone().admit()?;
         self.name_authority(&mut request);
         let reused = if self.options.requests_per_instance > 1 { self.waiting.lock().pop().map(|w| w.instance) } else { None };
@@ -217,7 +217,7 @@ impl Server {
             let (me, failure) = (self.clone(), failure.clone());
             let meter = meter.clone();
             async move {
-                if let Err(e) = me.run(reused, meter, request.map(into_wasi), tx).await {
+                if let Err(e) = me.run(reused, meter, request.map(into_wasi), peer, tx).await {
                     me.record(&e);
                     *failure.lock() = Some(e);
                 }
@@ -300,12 +300,14 @@ impl Server {
         reused: Option<Instance>,
         meter: Arc<Meter>,
         request: Request<WasiBody>,
+        peer: SocketAddr,
         tx: oneshot::Sender<wasmtime::Result<Response<WasiBody>>>,
     ) -> Result<(), HandlerError> {
         let mut instance = match reused {
             Some(i) => i,
             None => self.instantiate(meter.clone()).await?,
         };
+        instance.store.data_mut().peer = Some(peer);
         let done = match self.template.program.inner.flavor {
             Flavor::P2 => call_p2(&mut instance, request, tx).await,
             Flavor::P3 => call_concurrent(&mut instance, request, tx).await,

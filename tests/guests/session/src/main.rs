@@ -4,7 +4,11 @@ mod bindings {
     wit_bindgen::generate!({
         path: "../../../sdk/wit/container",
         world: "container",
-        with: { "wasi:io/poll@0.2.12": wasip2::io::poll },
+        with: {
+            "wasi:io/error@0.2.12": wasip2::io::error,
+            "wasi:io/poll@0.2.12": wasip2::io::poll,
+            "wasi:io/streams@0.2.12": wasip2::io::streams,
+        },
     });
 }
 

@@ -1,5 +1,7 @@
 //! `curl [-sSfiIvLkgNGO] [-o FILE] [-w FORMAT] [-H HEADER] [-X METHOD] [-d DATA] [-T FILE] [-u USER] [-m SECONDS] URL…`
 
+mod secure;
+
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -109,6 +111,8 @@ struct Facts {
     local: Option<SocketAddr>,
     named: f64,
     connected: f64,
+    /// 0 without TLS.
+    secured: f64,
     begun: f64,
     total: f64,
 }
@@ -513,10 +517,14 @@ async fn ask(
     facts: &mut Facts,
     begin: u64,
 ) -> Result<(Connection, Head), Failure> {
-    if url.scheme != "http" {
+    if !matches!(url.scheme.as_str(), "http" | "https") {
         return Err(failure(1, format!("Protocol \"{}\" not supported or disabled in libcurl", url.scheme)));
     }
-    let stream = connect(cx, options, url, facts, begin).await?;
+    let mut stream = connect(cx, options, url, facts, begin).await?;
+    if url.scheme == "https" {
+        stream = secure::secure(cx, options, url, stream).await?;
+        facts.secured = since(begin);
+    }
     let request = request(options, url, method, body);
     if options.has('v') {
         say(cx, &request.lines().map(|line| format!("> {line}\n")).collect::<String>()).await;
@@ -588,7 +596,7 @@ fn fact(name: &str, facts: &Facts, code: i32, message: &str) -> String {
         "num_redirects" => facts.redirects.to_string(),
         "content_type" => facts.content_type.clone(),
         "method" => facts.method.clone(),
-        "scheme" => "http".into(),
+        "scheme" => facts.url.split("://").next().unwrap_or("http").into(),
         "http_version" => "1.1".into(),
         "size_download" => facts.received.to_string(),
         "size_upload" => facts.sent.to_string(),
@@ -601,8 +609,9 @@ fn fact(name: &str, facts: &Facts, code: i32, message: &str) -> String {
         "local_port" => place(facts.local).1.to_string(),
         "time_namelookup" => time(facts.named),
         "time_connect" => time(facts.connected),
-        "time_appconnect" | "time_redirect" => time(0.0),
-        "time_pretransfer" => time(facts.connected),
+        "time_appconnect" => time(facts.secured),
+        "time_redirect" => time(0.0),
+        "time_pretransfer" => time(facts.connected.max(facts.secured)),
         "time_starttransfer" => time(facts.begun),
         "time_total" => time(facts.total),
         _ => String::new(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::http::{Body, Connection, Head};
 use super::url::Url;
 use crate::applets::text::base64;
+use crate::container::tls;
 use crate::context::{Context, Error, Result};
 use crate::io::{Output, reason};
 use crate::net::{self, TcpStream};
@@ -160,18 +161,15 @@ fn progress(name: &str, received: u64, total: Option<u64>) -> String {
 
 /// Sends the request and reads the head of the answer.
 async fn ask(cx: &Context, options: &Options, url: &Url, begun: u64, limit: Duration, log: &Log) -> Result<(Connection, Head)> {
-    if url.scheme != "http" {
-        return Err(Error::new(match url.scheme.as_str() {
-            "https" => "no TLS: https cannot be fetched".to_string(),
-            other => format!("not an http or ftp url: {other}://{}", url.host),
-        }));
+    if !matches!(url.scheme.as_str(), "http" | "https") {
+        return Err(Error::new(format!("not an http or ftp url: {}://{}", url.scheme, url.host)));
     }
     let addresses = net::lookup(&url.host).await.map_err(|_| Error::new(format!("bad address '{}'", url.host)))?;
     let mut last = io::Error::from(ErrorKind::NotFound);
     let mut connected = None;
     for address in addresses {
         let address = SocketAddr::new(address, url.port);
-        log.say(cx, format!("Connecting to {} ({address})\n", if url.port == 80 { url.host.clone() } else { format!("{}:{}", url.host, url.port) })).await;
+        log.say(cx, format!("Connecting to {} ({address})\n", url.authority())).await;
         match rt::timeout(limit, TcpStream::connect(address)).await {
             None => return Err(timed_out()),
             Some(Ok(stream)) => {
@@ -181,7 +179,15 @@ async fn ask(cx: &Context, options: &Options, url: &Url, begun: u64, limit: Dura
             Some(Err(error)) => last = Error::about_connection(&url.host, address, error),
         }
     }
-    let Some(stream) = connected else { return Err(Error::new(reason(&last))) };
+    let Some(mut stream) = connected else { return Err(Error::new(reason(&last))) };
+    if url.scheme == "https" {
+        let secured = tls::Options { server_name: url.host.clone(), roots: None, insecure: options.has('k'), identity: None };
+        stream = match rt::timeout(limit, stream.secure(&secured)).await {
+            None => return Err(timed_out()),
+            Some(Ok(stream)) => stream,
+            Some(Err(words)) => return Err(Error::new(format!("TLS error: {words}"))),
+        };
+    }
     let post = match (options.value('p'), options.value('f'), options.value('b')) {
         (Some(text), _, _) | (_, _, Some(text)) => Some(text.as_bytes().to_vec()),
         (_, Some(path), _) => Some(cx.open(path).map_err(|error| Error::about(path, &error))?.read_to_end().await?),
