@@ -115,6 +115,7 @@ impl ApiServer {
         server.spawn(crate::custom::keep);
         server.spawn(|shared| async move { authz::aggregate::keep(&shared).await });
         server.spawn(|shared| async move { expiry::keep(&shared).await });
+        server.spawn(|shared| async move { bootstrap::keep(&shared).await });
         Ok(server)
     }
 

@@ -66,6 +66,20 @@ async fn a_cluster_has_what_it_begins_with_and_keeps_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_service_of_the_api_comes_back() {
+    let world = world().await;
+    let services: Api<Service> = Api::namespaced(world.server.client(Identity::admin()), "default");
+    services.delete("kubernetes", &DeleteParams::default()).await.unwrap();
+    let back = async {
+        while services.get_opt("kubernetes").await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), back).await.unwrap();
+    assert_eq!(services.get("kubernetes").await.unwrap().spec.unwrap().cluster_ip.as_deref(), Some("10.96.0.1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn objects_are_made_changed_watched_and_deleted() {
     let world = world().await;
     let client = world.server.client(Identity::admin());

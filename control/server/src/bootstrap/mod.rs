@@ -5,6 +5,8 @@
 //! roles and bindings get back what the policy has and they lack (unless `rbac.authorization.kubernetes.io/autoupdate` is
 //! `false`), and that the endpoints of `kubernetes` follow the server's address.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use serde_json::{Value, json};
@@ -32,6 +34,22 @@ pub(crate) async fn run(shared: &Shared) -> Result<(), StartError> {
     }
     shared.authorizer.rbac.changed();
     Ok(())
+}
+
+/// How often what must not be missing is looked after, as upstream does for the endpoints of `kubernetes`.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Makes the Service `kubernetes` and the first namespaces again when somebody has deleted them: nothing in the cluster works without.
+pub(crate) async fn keep(shared: &Shared) {
+    loop {
+        tokio::time::sleep(AGAIN).await;
+        let kubernetes = services(shared).into_iter().filter(|object| object["metadata"]["name"] == "kubernetes");
+        for object in namespaces().into_iter().chain(kubernetes) {
+            if let Err(error) = ensure(shared, object).await {
+                tracing::warn!(%error, "a bootstrap object could not be made again");
+            }
+        }
+    }
 }
 
 /// The rules of the ClusterRole `system:node`, which the Node authorizer goes by.

@@ -21,13 +21,15 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Names that the API server's certificate always has.
-const SERVER_NAMES: [&str; 7] = [
+const SERVER_NAMES: [&str; 8] = [
     "kubernetes",
     "kubernetes.default",
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
     "localhost",
     "127.0.0.1",
+    // The Service's address, by which Pods know the server (`KUBERNETES_SERVICE_HOST`).
+    "10.96.0.1",
     // The image registry on the same port.
     "registry.wharf.local",
 ];
