@@ -200,9 +200,12 @@ async fn ask(cx: &Context, options: &Options, url: &Url, begun: u64, limit: Dura
     } else {
         "GET"
     });
-    let mut request = format!("{method} {} HTTP/1.1\r\nHost: {}\r\n", url.path, url.authority());
+    let mut request = format!("{method} {} HTTP/1.1\r\n", url.path);
     let headers: Vec<&str> = options.values('h').collect();
     let given = |name: &str| headers.iter().any(|header| header.to_ascii_lowercase().starts_with(&format!("{name}:")));
+    if !given("host") {
+        request += &format!("Host: {}\r\n", url.authority());
+    }
     if !given("user-agent") {
         request += &format!("User-Agent: {}\r\n", options.value('U').unwrap_or("Wget"));
     }
