@@ -359,7 +359,7 @@ mod tests {
         let again = Pki::open(dir.path(), &["10.88.0.1".into()]).unwrap();
         assert_eq!(first.server().certificate, again.server().certificate);
         assert_eq!(first.service_account_key(), again.service_account_key());
-        let other = Pki::open(dir.path(), &["10.88.0.1".into(), "10.96.0.1".into()]).unwrap();
+        let other = Pki::open(dir.path(), &["10.88.0.1".into(), "10.88.0.2".into()]).unwrap();
         assert_ne!(first.server().certificate, other.server().certificate);
         assert_eq!(first.ca_certificate(), other.ca_certificate());
         for key in ["ca.key", "sa.key", "apiserver.key", "admin.key"] {
