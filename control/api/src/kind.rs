@@ -163,6 +163,11 @@ pub trait Kind: Send + Sync + 'static {
         Errors::new()
     }
 
+    /// What a create is warned of, though it succeeds.
+    fn warnings(_object: &Self::Object) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How a name is checked; the default is a DNS subdomain.
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         crate::kinds::dns_subdomain_name(name, prefix)
@@ -290,6 +295,8 @@ pub trait DynKind: Send + Sync {
     fn validate_update(&self, new: &dyn DynObject, old: &dyn DynObject) -> Errors;
     /// See [`Kind::validate_status_update`].
     fn validate_status_update(&self, new: &dyn DynObject, old: &dyn DynObject) -> Errors;
+    /// See [`Kind::warnings`].
+    fn warnings(&self, object: &dyn DynObject) -> Vec<String>;
     /// See [`Kind::validate_name`].
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String>;
     /// The columns of its table.
@@ -398,6 +405,9 @@ impl<K: Kind> DynKind for Erased<K> {
     }
     fn validate_status_update(&self, new: &dyn DynObject, old: &dyn DynObject) -> Errors {
         K::validate_status_update(typed::<K>(new), typed::<K>(old))
+    }
+    fn warnings(&self, object: &dyn DynObject) -> Vec<String> {
+        K::warnings(typed::<K>(object))
     }
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
         K::validate_name(name, prefix)

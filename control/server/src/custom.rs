@@ -28,16 +28,18 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Serves what there is before the first request comes.
 pub(crate) fn begin(shared: &Shared) {
-    serve(shared, &all(shared));
+    serve(shared, &all(shared, BTreeMap::new()));
 }
 
 /// Follows the definitions for as long as the server runs.
 pub(crate) async fn keep(shared: Arc<Shared>) {
     let cache = shared.cache();
+    let mut known = BTreeMap::new();
     loop {
         let Ok(mut cursor) = cache.watch(DEFINITIONS, cache.revision()) else { continue };
         loop {
-            let ending = match settle(&shared).await {
+            known = all(&shared, known);
+            let ending = match settle(&shared, known.clone()).await {
                 Ok(ending) => ending.then_some(LOOK),
                 Err(error) => {
                     tracing::warn!(%error, "customresourcedefinitions were not settled");
@@ -56,34 +58,39 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
 }
 
 /// A definition and the item that it was read from.
+#[derive(Clone)]
 struct Found {
     item: Arc<Item>,
-    definition: Definition,
+    definition: Arc<Definition>,
 }
 
-fn all(shared: &Shared) -> BTreeMap<String, Found> {
+/// All definitions by name. They can be large: those that are known already are not read again.
+fn all(shared: &Shared, mut known: BTreeMap<String, Found>) -> BTreeMap<String, Found> {
     let snapshot = shared.cache().snapshot(DEFINITIONS);
     let read = snapshot.range("", None).filter_map(|item| {
-        let definition: Definition = serde_json::from_slice(item.json()).ok()?;
-        Some((definition.metadata.name.clone()?, Found { item: item.clone(), definition }))
+        let name = item.key().get(DEFINITIONS.len() + 1..)?.to_owned();
+        if let Some(same) = known.remove(&name).filter(|f| f.item.revision() == item.revision()) {
+            return Some((name, same));
+        }
+        let definition = Arc::new(serde_json::from_slice(item.json()).ok()?);
+        Some((name, Found { item: item.clone(), definition }))
     });
     read.collect()
 }
 
 /// Settles names, serves kinds, ends what ends. Returns whether something is still ending.
-async fn settle(shared: &Shared) -> Result<bool, ApiError> {
-    let mut found = all(shared);
+async fn settle(shared: &Shared, mut found: BTreeMap<String, Found>) -> Result<bool, ApiError> {
     let names: Vec<String> = found.keys().cloned().collect();
     let mut settled = Vec::new();
     for name in &names {
         let Some(one) = found.get(name) else { continue };
         let group = &one.definition.spec.group;
-        let others = found.iter().filter(|(n, f)| *n != name && f.definition.spec.group == *group).map(|(_, f)| &f.definition);
+        let others = found.iter().filter(|(n, f)| *n != name && f.definition.spec.group == *group).map(|(_, f)| &*f.definition);
         let new = status::named(&one.definition, others, Timestamp::now());
         if new.status != one.definition.status {
             settled.push(name.clone());
             if let Some(one) = found.get_mut(name) {
-                one.definition = new;
+                one.definition = Arc::new(new);
             }
         }
     }
@@ -144,7 +151,7 @@ pub(crate) fn begin_deletion(object: &mut dyn DynObject) {
 
 /// Deletes the objects of a definition that goes, and lets go of it when there are none. Returns whether there still are.
 async fn end(shared: &Shared, found: &Found) -> Result<bool, ApiError> {
-    let definition = &found.definition;
+    let definition = &*found.definition;
     if !definition.metadata.finalizers.iter().flatten().any(|f| f == CLEANUP) {
         return Ok(false);
     }

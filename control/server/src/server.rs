@@ -263,6 +263,7 @@ async fn dispatch(ask: &Ask<'_>, verb: &'static str, body: Body) -> Result<Respo
     let (named, method) = (!ask.path.name.is_empty(), &ask.parts.method);
     if !ask.path.subresource.is_empty() {
         return match ask.served.subresource(ask.path.subresource) {
+            None if info.custom => Err(ask.not_found()),
             None => Err(ApiError::no_such_resource()),
             Some(Subresource::Status) => match verb {
                 "get" => get::get(ask).await,

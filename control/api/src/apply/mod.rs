@@ -61,7 +61,7 @@ pub fn apply(resource: &Resource, live: Option<&Value>, config: &Value, writer: 
     let mut managers = Managers::of(live.and_then(|l| l.pointer("/metadata/managedFields")));
     if let (true, Some(_)) = (managers.is_empty(), live) {
         // What was there before anyone applied is owned by a manager of that name.
-        let compared = typed.compare(&typed.skeleton(), &live_fields);
+        let compared = typed.compare(&skeleton(resource, typed), &live_fields);
         let before = Writer { manager: "before-first-apply", subresource: "", ..*writer };
         managers.update(&before, &strip(&compared.added.union(&compared.modified), &ignored));
     }
@@ -101,7 +101,7 @@ pub fn update(resource: &Resource, old: Option<&Value>, new: &Value, writer: &Wr
     if managers.is_empty() && old.is_some() {
         return None;
     }
-    let skeleton = if old.is_none() { typed.skeleton() } else { Value::Null };
+    let skeleton = if old.is_none() { skeleton(resource, typed) } else { Value::Null };
     let compared = typed.compare(old.unwrap_or(&skeleton), new);
     let ignored = reset_fields(resource, writer.subresource);
     let changed = strip(&compared.added.union(&compared.modified), &ignored);
@@ -177,6 +177,11 @@ fn conflict(conflicts: Vec<(String, String)>) -> ApiError {
     let cause = |(manager, field): (String, String)| Cause { reason: "FieldManagerConflict".to_owned(), message: format!("conflict with {manager}"), field };
     let causes = conflicts.into_iter().map(cause).collect();
     ApiError::new(409, "Conflict", message, Some(Details { causes, ..Details::default() }))
+}
+
+/// What an object has before anything is said of it: of a kind that is defined by a schema, nothing.
+fn skeleton(resource: &Resource, typed: Typed) -> Value {
+    if resource.info().custom { Value::Object(serde_json::Map::new()) } else { typed.skeleton() }
 }
 
 /// Fields that a write through this door does not set.

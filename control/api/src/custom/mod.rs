@@ -236,6 +236,17 @@ impl DynKind for CustomKind {
     fn validate_status_update(&self, new: &dyn DynObject, old: &dyn DynObject) -> Errors {
         self.errors(own(new), Some(own(old)), true)
     }
+    fn warnings(&self, object: &dyn DynObject) -> Vec<String> {
+        let at = "metadata.finalizers";
+        let plain =
+            object.meta().finalizers.iter().flatten().filter(|f| !f.contains('/') && !matches!(f.as_str(), "orphan" | "foregroundDeletion" | "kubernetes"));
+        let including = |name: &str| if name.contains('.') { " including a path (/)" } else { "" };
+        let words = |name: &String| {
+            let (name, path) = (crate::field::quoted(name), including(name));
+            format!("{at}: {name}: prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers")
+        };
+        plain.map(words).collect()
+    }
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
         crate::meta::dns_subdomain_name(name, prefix)
     }

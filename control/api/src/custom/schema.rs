@@ -139,10 +139,17 @@ impl Limits {
     }
 }
 
-/// A pattern as the API takes it, with bounds. Errors are in words.
+/// A pattern as the API takes it, with bounds. Errors are in Go's words where it has them.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
-    regex::RegexBuilder::new(pattern).size_limit(MAX_PATTERN_BYTES).build().map_err(|e| match e {
-        regex::Error::Syntax(words) => words.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
-        other => other.to_string(),
+    regex::RegexBuilder::new(pattern).size_limit(MAX_PATTERN_BYTES).build().map_err(|error| {
+        let regex::Error::Syntax(words) = &error else { return error.to_string() };
+        let words = words.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        let told = match words {
+            "unclosed character class" => format!("missing closing ]: `{}`", &pattern[pattern.rfind('[').unwrap_or(0)..]),
+            "unclosed group" => format!("missing closing ): `{pattern}`"),
+            "unopened group" => format!("unexpected ): `{pattern}`"),
+            other => other.to_owned(),
+        };
+        format!("error parsing regexp: {told}")
     })
 }

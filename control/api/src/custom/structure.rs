@@ -6,6 +6,24 @@ use super::schema::{Additional, Schema};
 
 /// The fields of an object that no schema has to name.
 const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
+/// The fields of metadata.
+const FIELDS_OF_META: [&str; 15] = [
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+];
 /// At most so many unknown fields are told.
 const MOST_UNKNOWN: usize = 100;
 
@@ -40,6 +58,11 @@ impl Pruner {
         let open = schema.is_some_and(|s| s.open);
         map.retain(|name, value| {
             if resource && META.contains(&name.as_str()) {
+                if name == "metadata"
+                    && let Value::Object(meta) = value
+                {
+                    self.metadata(meta);
+                }
                 return true;
             }
             self.path.push(if self.path.is_empty() { name.clone() } else { format!(".{name}") });
@@ -63,6 +86,17 @@ impl Pruner {
             };
             self.path.pop();
             kept
+        });
+    }
+
+    /// What no object has in its metadata. An object's own is not here: it is typed.
+    fn metadata(&mut self, meta: &mut Map<String, Value>) {
+        meta.retain(|name, _| {
+            let known = FIELDS_OF_META.contains(&name.as_str());
+            if !known && self.unknown.len() < MOST_UNKNOWN {
+                self.unknown.push(format!("{}.metadata.{name}", self.path.concat()));
+            }
+            known
         });
     }
 

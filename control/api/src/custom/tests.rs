@@ -212,3 +212,35 @@ fn lists_merge_by_key_when_applied() {
     let one_less = apply(Some(&both), json!({"parts": []}), "one");
     assert_eq!(one_less["spec"]["parts"], json!([{"name": "b", "n": 2}]));
 }
+
+#[test]
+fn objects_in_objects_have_metadata_like_any() {
+    let props: crate::k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps = serde_yaml::from_str(
+        "{type: object, properties: {e: {type: object, x-kubernetes-embedded-resource: true, x-kubernetes-preserve-unknown-fields: true}}}",
+    )
+    .unwrap();
+    let mut content = json!({"e": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "n", "nope": 1}, "spec": {"any": 1}}});
+    let unknown = super::structure::prune(content.as_object_mut().unwrap(), &super::schema::Schema::of(&props));
+    assert_eq!(unknown, ["e.metadata.nope"]);
+    assert_eq!(content["e"], json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "n"}, "spec": {"any": 1}}));
+}
+
+#[test]
+fn whoever_makes_an_object_owns_its_fields() {
+    let widgets = widgets();
+    let writer = crate::apply::Writer { manager: "me", api_version: "example.com/v1", subresource: "", now: "2026-01-01T00:00:00Z".parse().unwrap() };
+    let made = |spec: Value| crate::apply::update(&widgets, None, &widget(&spec), &writer).unwrap()[0]["fieldsV1"].clone();
+    assert_eq!(made(json!({})), json!({"f:spec": {}}));
+    assert_eq!(made(json!({"size": 1})), json!({"f:spec": {".": {}, "f:size": {}}}));
+}
+
+#[test]
+fn what_is_odd_is_warned_of() {
+    let widgets = widgets();
+    let mut odd = read(&widgets, &widget(&json!({})), FieldValidation::Warn).unwrap();
+    odd.meta_mut().finalizers = Some(vec!["hold".to_owned(), "example.com/hold".to_owned()]);
+    assert_eq!(
+        widgets.kind.warnings(&*odd),
+        [r#"metadata.finalizers: "hold": prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"#]
+    );
+}

@@ -27,7 +27,8 @@ const NAME_TRIES: usize = 8;
 
 pub(crate) async fn create(ask: &Ask<'_>, body: Bytes) -> Result<Response<Body>, ApiError> {
     let options = ask.write_options("CreateOptions")?;
-    let Decoded { object, warnings } = decode(ask, &body, &options)?;
+    let Decoded { object, mut warnings } = decode(ask, &body, &options)?;
+    warnings.extend(ask.served.kind().warnings(&*object));
     let json = create_object(ask, object, &options).await?;
     let mut response = view::json(ask, StatusCode::CREATED, json)?;
     respond::warn(&mut response, &warnings);

@@ -68,7 +68,8 @@ pub(crate) fn parse(source: &str) -> Result<IdedExpr, String> {
 fn read(source: &str) -> Result<IdedExpr, String> {
     let parsed = Parser::new().enable_optional_syntax(true).max_recursion_depth(250).parse(source);
     let expression = parsed.map_err(|errors| {
-        let told: Vec<String> = errors.errors.iter().map(|e| located(source, e.pos.0, e.pos.1, &format!("Syntax error: {}", e.msg))).collect();
+        let told: Vec<String> =
+            errors.errors.iter().map(|e| located(source, e.pos.0, e.pos.1, &format!("Syntax error: {}", e.msg.trim_start_matches("Syntax error: ")))).collect();
         told.join("\n")
     })?;
     if types::depth(&expression) > MAX_NESTING {

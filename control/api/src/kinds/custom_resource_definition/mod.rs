@@ -9,10 +9,12 @@ pub(crate) mod structural;
 
 use serde_json::Value;
 
+use crate::custom::formats::supported;
+use crate::custom::schema::MAX_DEPTH;
 use crate::custom::status;
 use crate::field::{Error, Errors, Path};
 use crate::k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceConversion, CustomResourceDefinition, CustomResourceDefinitionNames,
+    CustomResourceConversion, CustomResourceDefinition, CustomResourceDefinitionNames, JSONSchemaProps,
 };
 use crate::kind::{Kind, Merge, Names, Scope, Subresource};
 use crate::kinds::checks::IMMUTABLE;
@@ -102,6 +104,13 @@ impl Kind for CustomResourceDefinitions {
         spec::names(names, &Path::new("status.acceptedNames"))
     }
 
+    fn warnings(definition: &CustomResourceDefinition) -> Vec<String> {
+        let schemas = definition.spec.versions.iter().filter_map(|v| v.schema.as_ref()?.open_api_v3_schema.as_ref());
+        let mut formats = Vec::new();
+        schemas.for_each(|s| unknown_formats(s, 0, &mut formats));
+        formats
+    }
+
     fn columns() -> Columns<CustomResourceDefinition> {
         let wide = |name, description| text_column(name, description).wide();
         Columns {
@@ -134,6 +143,19 @@ impl Kind for CustomResourceDefinitions {
             },
         }
     }
+}
+
+/// Formats that nothing is checked for.
+fn unknown_formats(schema: &JSONSchemaProps, depth: usize, told: &mut Vec<String>) {
+    if depth > MAX_DEPTH {
+        return;
+    }
+    let format = text(&schema.format);
+    let words = format!("unrecognized format {}", crate::field::quoted(format));
+    if !format.is_empty() && supported(text(&schema.type_), format).is_none() && !told.contains(&words) {
+        told.push(words);
+    }
+    structural::children(schema).into_iter().for_each(|s| unknown_formats(s, depth + 1, told));
 }
 
 /// The versions in which there may be objects must stay.
