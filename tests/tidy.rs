@@ -24,6 +24,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("wharf-ingress", &["wharf-net"]),
     // A client of any cluster: it sees nothing of ours.
     ("wharf-kubectl", &[]),
+    // Knows no Kubernetes type either.
+    ("wharf-plugin-host", &["wharf-engine"]),
+    // For guests: small.
+    ("wharf-plugin", &[]),
     // Wires them all.
     (
         "wharf",
@@ -38,6 +42,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "wharf-net",
             "wharf-node",
             "wharf-registry",
+            "wharf-plugin-host",
             "wharf-scheduler",
             "wharf-server",
             "wharf-store",

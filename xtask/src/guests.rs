@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::toolchain::Toolchain;
 
 /// Folders whose sub-folders are guests.
-const FOLDERS: &[&str] = &["runtime/builtin", "examples", "tests/guests", "benches/guests"];
+const FOLDERS: &[&str] = &["runtime/builtin", "examples", "examples/plugins", "tests/guests", "benches/guests"];
 
 /// What a committed component was built from.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +102,9 @@ impl Guest {
         let mut files = Vec::new();
         list(&self.folder.join("src"), &mut files)?;
         files.extend(["Cargo.toml", "Cargo.lock"].map(|name| self.folder.join(name)));
+        for input in self.inputs() {
+            list(&self.folder.join(input), &mut files)?;
+        }
         files.sort();
         let mut all = Sha256::new();
         for file in files {
@@ -110,6 +113,13 @@ impl Guest {
             all.update(format!("{name} {}\n", hex::encode(Sha256::digest(bytes))));
         }
         Ok(hex::encode(all.finalize()))
+    }
+
+    /// Folders of this repository that it is built from, too: `inputs = ["../…"]` below `[package.metadata.guest]`, in one line.
+    fn inputs(&self) -> Vec<String> {
+        let manifest = fs::read_to_string(self.folder.join("Cargo.toml")).unwrap_or_default();
+        let line = manifest.lines().find_map(|line| line.strip_prefix("inputs = "));
+        line.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default()
     }
 
     fn build(&self, root: &Path) -> Result<u64> {

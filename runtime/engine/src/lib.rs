@@ -12,6 +12,7 @@
 //! | [`rootfs`] | the container's `/`: one preopen over a table of mounts |
 //! | [`network`], [`sockets`] | a Pod's sockets: its own addresses, its own localhost, Services balanced at `connect` |
 //! | [`http`] | `wasi:http` in and out |
+//! | `embed` | a compiled component for hosts with worlds of their own: plugins |
 //! | [`command`] | `wasi:cli` commands: streams, exit codes, signals |
 //! | `lifecycle` | `wharf:container/lifecycle`: signals that a guest takes itself, its terminal |
 //! | `incoming` | `wharf:container/incoming`: who sent a request |
@@ -23,6 +24,7 @@
 
 pub mod command;
 pub mod container;
+mod embed;
 pub mod engine;
 mod environment;
 pub mod http;

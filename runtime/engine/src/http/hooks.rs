@@ -8,8 +8,9 @@ use std::sync::Arc;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 /// What a store needs to send requests.
-pub(crate) struct Hooks {
-    pub(crate) outgoing: Arc<dyn Outgoing>,
+pub struct Hooks {
+    /// Who sends them.
+    pub outgoing: Arc<dyn Outgoing>,
 }
 
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;

@@ -4,7 +4,7 @@ mod body;
 mod hooks;
 mod serve;
 
-pub(crate) use hooks::Hooks;
+pub use hooks::Hooks;
 pub(crate) use serve::start;
 
 use crate::{Body, BoxFuture};
