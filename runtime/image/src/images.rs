@@ -64,6 +64,23 @@ pub(crate) struct Known {
     pub(crate) images: HashMap<String, Arc<Record>>,
 }
 
+/// What an image is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To run as a container: its own module has to be one that can.
+    Container,
+    /// For a world of the host's own.
+    Component,
+}
+
+impl Purpose {
+    /// What a component that comes from a file is for.
+    pub(crate) fn of(record: &Record) -> Purpose {
+        let extends = record.main.as_ref().is_some_and(|(_, examined)| examined.extends_the_host());
+        if extends { Purpose::Component } else { Purpose::Container }
+    }
+}
+
 /// A name that leads to an image, as it is on disk.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Name {
@@ -117,14 +134,36 @@ impl Images {
     pub async fn ensure(&self, reference: &str, credentials: &Keyring, policy: PullPolicy) -> Result<Arc<Image>, ImageError> {
         let parsed = Reference::parse(reference)?;
         let mut pins = Pins::new(&self.inner);
-        let image = self.inner.uses.hold(self.find(&parsed, reference, credentials, policy, &mut pins).await?);
+        let image = self.inner.uses.hold(self.find(&parsed, reference, credentials, policy, Purpose::Container, &mut pins).await?);
         if let Some(main) = &image.main {
             self.inner.clone().compiled(main.clone()).await?;
         }
         Ok(image)
     }
 
-    async fn find(&self, parsed: &Reference, reference: &str, credentials: &Keyring, policy: PullPolicy, pins: &mut Pins) -> Result<Image, ImageError> {
+    /// Brings an image here whose component is not for a container but for a world of the host's own (a plugin): what it imports and exports
+    /// is for the host to judge. Gives the compiled file, too; otherwise as [`Images::ensure`].
+    pub async fn component(&self, reference: &str, credentials: &Keyring, policy: PullPolicy) -> Result<(Arc<Image>, Prepared), ImageError> {
+        let parsed = Reference::parse(reference)?;
+        let mut pins = Pins::new(&self.inner);
+        let image = self.inner.uses.hold(self.find(&parsed, reference, credentials, policy, Purpose::Component, &mut pins).await?);
+        let Some(module) = image.main.clone() else {
+            return Err(ImageError::NoSuchCommand { reference: image.reference.clone(), command: String::new() });
+        };
+        let compiled = self.inner.clone().compiled(module.clone()).await?;
+        let entry = module.entries.first().copied().unwrap_or(crate::image::Entry::CliP2);
+        Ok((image, Prepared { argv: Vec::new(), entry, flavor: module.flavor, module, compiled }))
+    }
+
+    async fn find(
+        &self,
+        parsed: &Reference,
+        reference: &str,
+        credentials: &Keyring,
+        policy: PullPolicy,
+        purpose: Purpose,
+        pins: &mut Pins,
+    ) -> Result<Image, ImageError> {
         if let Some((builtin, aliased)) = self.inner.builtin(parsed) {
             return crate::pull::builtin(&self.inner, builtin.clone(), parsed, aliased).await;
         }
@@ -134,7 +173,7 @@ impl Images {
         if local || policy != PullPolicy::Always {
             for name in own.iter().chain([parsed]) {
                 if let Some(record) = self.inner.lookup_pinned(name, pins) {
-                    return self.inner.image(&record, name);
+                    return self.inner.image(&record, name, purpose);
                 }
             }
         }
@@ -166,7 +205,7 @@ impl Images {
                 Ok((digest, _held)) => {
                     pins.add(&digest);
                     let record = self.inner.record(&digest).ok_or_else(|| ImageError::store("pull", format!("{digest} is gone")))?;
-                    return self.inner.image(&record, parsed);
+                    return self.inner.image(&record, parsed, purpose);
                 }
                 Err(error @ ImageError::Denied { .. }) => refused = Some(error),
                 Err(error) => return Err(error),
@@ -225,7 +264,7 @@ impl Images {
         let digest = crate::pull::artifact(&self.inner, artifact, &parsed).await?;
         self.inner.name(&parsed, &digest)?;
         let record = self.inner.record(&digest).ok_or_else(|| ImageError::store("import", format!("{digest} is gone")))?;
-        Ok(self.inner.uses.hold(self.inner.image(&record, &parsed)?))
+        Ok(self.inner.uses.hold(self.inner.image(&record, &parsed, Purpose::of(&record))?))
     }
 
     /// The images that are here, for `node.status.images`; largest first.
@@ -304,9 +343,10 @@ impl Inner {
         Ok(())
     }
 
-    pub(crate) fn image(&self, record: &Record, reference: &Reference) -> Result<Image, ImageError> {
+    pub(crate) fn image(&self, record: &Record, reference: &Reference, purpose: Purpose) -> Result<Image, ImageError> {
         let main = match &record.main {
-            Some((name, examined)) => Some(self.module(name, examined)?),
+            Some((name, examined)) if purpose == Purpose::Container => Some(self.module(name, examined)?),
+            Some((name, examined)) => Some(self.unchecked(name, examined)),
             None => None,
         };
         Ok(Image {
@@ -330,13 +370,17 @@ impl Inner {
         if examined.entries.is_empty() {
             return Err(ImageError::NothingRunnable { module: name.into(), exports: examined.exports_in_words() });
         }
-        Ok(Module {
+        Ok(self.unchecked(name, examined))
+    }
+
+    fn unchecked(&self, name: &str, examined: &Examined) -> Module {
+        Module {
             name: name.into(),
             digest: examined.component.clone(),
             wasm: self.store.component(&examined.component),
             flavor: examined.flavor,
             entries: examined.entries.clone(),
-        })
+        }
     }
 
     /// The compiled file of a module, made if it is not there.

@@ -26,6 +26,11 @@ pub(crate) struct Examined {
 }
 
 impl Examined {
+    /// It exports a world of `wharf:plugin`.
+    pub(crate) fn extends_the_host(&self) -> bool {
+        self.exports.iter().any(|export| export.starts_with("wharf:plugin/"))
+    }
+
     pub(crate) fn exports_in_words(&self) -> String {
         let kind = if self.wrapped { " (a core module)" } else { "" };
         match self.exports.len() {

@@ -13,7 +13,7 @@ use crate::credentials::Credential;
 use crate::error::ImageError;
 use crate::gc::Pins;
 use crate::image::{Image, ImageConfig};
-use crate::images::{Inner, blocking};
+use crate::images::{Inner, Purpose, blocking};
 use crate::manifest::{Config, Descriptor, LayerKind, Manifest, check_digest};
 use crate::module::Examined;
 use crate::push::{Artifact, digest};
@@ -267,7 +267,7 @@ pub(crate) async fn artifact(inner: &Arc<Inner>, artifact: Artifact, reference: 
         })
     })
     .await??;
-    inner.image(&record, &reference_of(&digest)?)?;
+    inner.image(&record, &reference_of(&digest)?, Purpose::of(&record))?;
     inner.add(record)?;
     drop(pins);
     Ok(digest)
@@ -283,7 +283,7 @@ pub(crate) async fn builtin(inner: &Arc<Inner>, builtin: Builtin, reference: &Re
     let inner2 = inner.clone();
     let record = blocking("lay out a built-in image", move || builtin_record(&inner2, &builtin)).await??;
     let own = Reference::parse(&format!("{LOCAL_REGISTRY}/builtin/{name}"))?;
-    let mut image = inner.image(&record, reference)?;
+    let mut image = inner.image(&record, reference, Purpose::Container)?;
     image.id = Image::name_of(&own, &record.digest);
     image.alias_of = aliased.then_some(name);
     Ok(image)
