@@ -25,7 +25,12 @@ pub(crate) struct Ask<'a> {
     pub(crate) query: &'a Query<'a>,
     pub(crate) parts: &'a Parts,
     pub(crate) accepted: Accepted,
+    /// What the client is told beside the answer, whatever that is.
+    pub(crate) warnings: &'a Warnings,
 }
+
+/// Lines for `Warning` headers.
+pub(crate) type Warnings = parking_lot::Mutex<Vec<String>>;
 
 /// The options of a write, from the query (and for deletes from the body).
 #[derive(Clone, Debug, Default)]

@@ -9,6 +9,7 @@ use wharf_store::Store;
 
 use crate::node::{NodeDialer, PodDialer, Routes};
 use crate::pki::Pki;
+use crate::plugins::{NoPlugins, PluginRunner};
 
 /// What an API server is made of.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub struct Config {
     pub node_dialer: Arc<dyn NodeDialer>,
     /// How Pods are reached.
     pub pod_dialer: Arc<dyn PodDialer>,
+    /// Who runs plugins.
+    pub plugins: Arc<dyn PluginRunner>,
     /// Address and port of the endpoints of `default/kubernetes`, such as 10.88.0.1:6443.
     pub advertise: SocketAddr,
     /// `gitVersion` of `/version`.
@@ -45,6 +48,7 @@ impl Config {
             node_ports: (30000, 32767),
             node_dialer,
             pod_dialer: Arc::new(Routes),
+            plugins: Arc::new(NoPlugins),
             advertise,
             version: VERSION.to_owned(),
             min_watch: Duration::from_secs(1800),

@@ -26,6 +26,7 @@ mod metrics;
 mod mount;
 mod node;
 pub mod pki;
+mod plugins;
 mod selection;
 mod serve;
 mod server;
@@ -38,6 +39,7 @@ pub use config::{Config, VERSION};
 pub use identity::{ANONYMOUS, AUTHENTICATED, Identity, MASTERS, UNAUTHENTICATED};
 pub use mount::{Answer, Wish};
 pub use node::{DialError, NoNodes, NodeDialer, PodDialer, Routes};
+pub use plugins::{NoPlugins, PluginError, PluginPhase, PluginReview, PluginRunner, PluginVerdict};
 pub use serve::ServeError;
 pub use server::{ApiServer, ApiService, StartError};
 

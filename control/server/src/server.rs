@@ -16,7 +16,8 @@ use wharf_api::Subresource;
 use wharf_api::status::ApiError;
 use wharf_store::WatchCache;
 
-use crate::ask::Ask;
+use crate::admission::plugins::Plugins;
+use crate::ask::{Ask, Warnings};
 use crate::authn::tokens::Tokens;
 use crate::authz::node::NodeAuthorizer;
 use crate::authz::{Attributes, Authorizer, RbacCache};
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) catalog: Catalog,
     pub(crate) authorizer: Authorizer,
+    pub(crate) plugins: Plugins,
     pub(crate) tokens: Tokens,
     pub(crate) snapshots: Snapshots,
     pub(crate) allocator: Allocator,
@@ -95,6 +97,7 @@ impl ApiServer {
         let cache = config.store.cache().clone();
         let catalog = Catalog::new(&config.version);
         let shared = Shared {
+            plugins: Plugins::new(cache.clone()),
             authorizer: Authorizer { rbac: RbacCache::new(cache.clone()), node: NodeAuthorizer::new(cache, bootstrap::node_rules()) },
             tokens: Tokens::new(config.pki.service_account_key())?,
             snapshots: Snapshots::default(),
@@ -113,6 +116,7 @@ impl ApiServer {
         crate::custom::begin(&server.shared);
         server.spawn(|shared| async move { shared.authorizer.rbac.follow().await });
         server.spawn(crate::custom::keep);
+        server.spawn(|shared| async move { shared.plugins.follow().await });
         server.spawn(|shared| async move { authz::aggregate::keep(&shared).await });
         server.spawn(|shared| async move { expiry::keep(&shared).await });
         server.spawn(|shared| async move { bootstrap::keep(&shared).await });
@@ -172,14 +176,16 @@ impl ApiServer {
         }
         let query = Query::parse(parts.uri.query());
         let info = path::parse(&parts.method, parts.uri.path(), query.flag("watch"));
-        let answered = Box::pin(answer(&self.shared, &parts, &query, &info, body, protobuf)).await;
-        let response = answered.unwrap_or_else(|error| {
+        let warnings = Warnings::default();
+        let answered = Box::pin(answer(&self.shared, &parts, &query, &info, body, protobuf, &warnings)).await;
+        let mut response = answered.unwrap_or_else(|error| {
             if error.code() >= 500 {
                 tracing::warn!(%error, verb = info.verb, path = info.path, "request failed");
             }
             let accept = parts.headers.get(::http::header::ACCEPT).and_then(|v| v.to_str().ok());
             respond::error(&error, negotiate(accept, Endpoint::Plain).unwrap_or_default().format)
         });
+        respond::warn(&mut response, &warnings.into_inner());
         self.shared.metrics.count(&info, response.status(), started.elapsed());
         response
     }
@@ -207,6 +213,7 @@ async fn answer(
     info: &RequestInfo<'_>,
     body: Body,
     protobuf: bool,
+    warnings: &Warnings,
 ) -> Result<Response<Body>, ApiError> {
     let identity = authn::authenticate(parts, &shared.tokens, shared.cache())?;
     if identity.user == crate::ANONYMOUS && !authn::open_to_all(info.path) {
@@ -244,7 +251,7 @@ async fn answer(
         }
     };
     let served = &served;
-    let ask = Ask { shared, identity: &identity, served, path, query, parts, accepted };
+    let ask = Ask { shared, identity: &identity, served, path, query, parts, accepted, warnings };
     // A scope that the kind does not have is a path that does not exist. A Namespace is in none but, as authorization sees it, itself:
     // in another it would be reached with the rights of that other.
     let own = if served.is("", "namespaces") { &*path.name } else { "" };

@@ -9,6 +9,7 @@ mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
+pub(crate) mod plugins;
 mod pod_security;
 mod priority;
 mod rbac;
@@ -37,11 +38,14 @@ pub(crate) struct Admission<'a> {
     pub(crate) operation: Operation,
     /// The object's name; empty for a create with a generated one.
     pub(crate) name: Cow<'a, str>,
+    /// Nothing will be stored.
+    pub(crate) dry_run: bool,
 }
 
 impl<'a> Admission<'a> {
     pub(crate) fn of(ask: &Ask<'a>, operation: Operation, name: &str) -> Admission<'a> {
-        Admission { ask: *ask, operation, name: Cow::Owned(name.to_owned()) }
+        let dry_run = ask.query.all("dryRun").iter().any(|v| !v.is_empty());
+        Admission { ask: *ask, operation, name: Cow::Owned(name.to_owned()), dry_run }
     }
 
     /// Whether it is about objects of this resource themselves, not what stands behind them.
@@ -57,7 +61,8 @@ impl<'a> Admission<'a> {
 }
 
 /// The steps that change objects, before validation. `old` is there for updates.
-pub(crate) async fn mutate(admission: &Admission<'_>, object: &mut dyn DynObject, old: Option<&dyn DynObject>) -> Result<(), ApiError> {
+pub(crate) async fn mutate(admission: &Admission<'_>, boxed: &mut Box<dyn DynObject>, old: Option<&dyn DynObject>) -> Result<(), ApiError> {
+    let object = &mut **boxed;
     namespace_lifecycle::admit(admission)?;
     limit_ranger::mutate(admission, object)?;
     service_account::mutate(admission, object).await?;
@@ -66,7 +71,7 @@ pub(crate) async fn mutate(admission: &Admission<'_>, object: &mut dyn DynObject
     default_toleration_seconds::mutate(admission, object);
     default_ingress_class::mutate(admission, object)?;
     certificates::mutate(admission, object, old);
-    Ok(())
+    plugins::mutate(admission, boxed, old).await
 }
 
 /// The steps that only refuse, behind validation. `object` is absent for deletes, `old` for creates.
@@ -77,6 +82,7 @@ pub(crate) async fn validate(admission: &Admission<'_>, object: Option<&dyn DynO
     certificates::validate(admission, object, old)?;
     pod_security::validate(admission, object)?;
     limit_ranger::validate(admission, object)?;
+    plugins::validate(admission, object, old).await?;
     // The last, since it enters what it lets pass.
     resource_quota::validate(admission, object, old).await
 }

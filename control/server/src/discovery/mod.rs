@@ -167,7 +167,7 @@ fn metrics(shared: &Shared) -> Response<Body> {
         let (group, plural) = resource.split_once('/').unwrap_or(("", &resource));
         (if group == "core" { plural.to_owned() } else { format!("{plural}.{group}") }, count)
     });
-    let mut response = respond::text(StatusCode::OK, shared.metrics.text(&named.collect::<Vec<_>>()));
+    let mut response = respond::text(StatusCode::OK, shared.metrics.text(&named.collect::<Vec<_>>()) + &shared.config.plugins.metrics());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     response
 }

@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use wharf_api::DynObject;
 use wharf_api::status::ApiError;
 
-use crate::ask::Ask;
+use crate::ask::{Ask, Warnings};
 use crate::authz::reviews;
 use crate::http::negotiate::{Endpoint, negotiate};
 use crate::http::path::ResourcePath;
@@ -104,8 +104,11 @@ pub(crate) async fn unstored(
             let name = binding::name_in(&bytes)?;
             let pod = ResourcePath { plural: "pods", name: name.into(), subresource: "binding", ..path.clone() };
             let accepted = negotiate(accept, Endpoint::Plain).unwrap_or_default();
-            let ask = Ask { shared, identity, served: &served, path: &pod, query, parts, accepted };
-            binding::bind(&ask, &bytes).await
+            let warnings = Warnings::default();
+            let ask = Ask { shared, identity, served: &served, path: &pod, query, parts, accepted, warnings: &warnings };
+            let mut response = binding::bind(&ask, &bytes).await?;
+            respond::warn(&mut response, &warnings.into_inner());
+            Ok(response)
         }
         (usage::GROUP, usage::VERSION, _) => usage::answer(shared, &parts.method, query, path, accept).await,
         ("", "v1", "componentstatuses") if parts.method == Method::GET => component_status::answer(&path.name, accept),

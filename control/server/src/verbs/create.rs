@@ -124,7 +124,7 @@ pub(crate) async fn create_object(ask: &Ask<'_>, mut object: Box<dyn DynObject>,
     }
     let given_name = object.meta().name.clone().unwrap_or_default();
     let admission = Admission::of(ask, Operation::Create, &given_name);
-    admission::mutate(&admission, &mut *object, None).await?;
+    admission::mutate(&admission, &mut object, None).await?;
     served.kind().default(&mut *object);
     let prefix = object.meta().generate_name.clone().filter(|p| !p.is_empty() && given_name.is_empty());
     fill_on_create(object.meta_mut(), uuid::Uuid::new_v4().to_string(), Timestamp::now());

@@ -82,7 +82,8 @@ pub(crate) async fn delete_one(ask: &Ask<'_>, options: &DeleteOptions, dry: bool
         let item = ask.shared.cache().get(&key).ok_or_else(|| ask.not_found())?;
         let old = served.decode_stored(item.json())?;
         preconditions(ask, options, &*old, &item)?;
-        admission::validate(&Admission::of(ask, Operation::Delete, name), None, Some(&*old)).await?;
+        let admission = Admission { dry_run: dry, ..Admission::of(ask, Operation::Delete, name) };
+        admission::validate(&admission, None, Some(&*old)).await?;
         let mut new = old.clone_box();
         crate::custom::begin_deletion(&mut *new);
         let step = plan(served, options, &*old, &mut *new);

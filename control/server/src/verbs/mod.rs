@@ -26,6 +26,9 @@ pub(crate) async fn write(shared: &Shared, served: &Served, write: Write) -> Res
     if served.info().group == "rbac.authorization.k8s.io" {
         shared.authorizer.rbac.changed();
     }
+    if served.info().group == wharf_api::kinds::plugin::GROUP {
+        shared.plugins.changed();
+    }
     Ok(item)
 }
 

@@ -108,7 +108,7 @@ where
         }
         settle(ask, new.as_mut(), old.as_ref(), &item)?;
         let admission = Admission::of(ask, Operation::Update, name);
-        admission::mutate(&admission, &mut *new, Some(&*old)).await?;
+        admission::mutate(&admission, &mut new, Some(&*old)).await?;
         served.kind().default(&mut *new);
         match part {
             Part::Main => served.kind().prepare_update(&mut *new, &*old),
