@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, UPGRADE};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, HOST, HeaderValue, TE, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Level;
 use wharf_net::{Choice, Proto};
 
-use crate::annotations::BodyLimit;
+use crate::annotations::{BodyLimit, Protocol};
 use crate::pages;
 use crate::patience::{patiently, tunnel};
 use crate::routes::without_port;
@@ -75,7 +75,11 @@ impl Ingress {
             routes.find(host.to_str().unwrap_or_default(), request.uri().path()).cloned()
         };
         let Some(location) = location else { return pages::page(StatusCode::NOT_FOUND) };
+        let location = location.choose(request.headers(), rand::random);
         let annotations = &location.annotations;
+        if !annotations.admits(connection.peer.ip()) {
+            return pages::page(StatusCode::FORBIDDEN);
+        }
         if !connection.secure && (annotations.force_ssl_redirect || location.tls && annotations.ssl_redirect) {
             return self.redirect_to_https(&host, request.uri());
         }
@@ -84,10 +88,25 @@ impl Ingress {
         {
             return pages::page(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        self.forward(connection, request, host, &location).await
+        let Some(cors) = &annotations.cors else { return self.past_plugins(connection, request, host, location).await };
+        let origin = cors.origin(request.headers());
+        if request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+            let mut response = Response::new(pages::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            if let Some(origin) = origin {
+                cors.tell(origin, true, response.headers_mut());
+            }
+            return response;
+        }
+        let mut response = self.past_plugins(connection, request, host, location).await;
+        if let Some(origin) = origin {
+            cors.tell(origin, false, response.headers_mut());
+        }
+        response
     }
 
-    async fn forward(&self, connection: &Arc<Connection>, mut request: Request<Incoming>, host: HeaderValue, location: &Location) -> Response<Body> {
+    /// Sends a request to an endpoint of its backend.
+    pub(crate) async fn forward(&self, connection: &Arc<Connection>, mut request: Request<Incoming>, host: HeaderValue, location: &Location) -> Response<Body> {
         let upgrade = headers::wants_upgrade(request.headers());
         let client_upgrade = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut parts, body) = request.into_parts();
@@ -98,7 +117,18 @@ impl Ingress {
         }
         parts.version = Version::HTTP_11;
         headers::prepare(&mut parts.headers, connection, host, location);
-        let (body, upload) = RequestBody::wrap(body, location.annotations.body_limit, self.options.client_patience);
+        let grpc = location.annotations.protocol == Protocol::Grpc;
+        if grpc {
+            // An endpoint that speaks HTTP/2 is asked with a whole URI; trailers are what gRPC ends with.
+            match headers::whole_uri(&parts) {
+                Some(uri) => parts.uri = uri,
+                None => return pages::page(StatusCode::BAD_REQUEST),
+            }
+            parts.version = Version::HTTP_2;
+            parts.headers.insert(TE, HeaderValue::from_static("trailers"));
+            parts.headers.remove(HOST);
+        }
+        let (body, upload) = RequestBody::wrap(body, &location.annotations, self.options.client_patience);
         let mut request = Request::from_parts(parts, body);
         if let Some(protocol) = &upgrade {
             headers::keep_upgrade(request.headers_mut(), protocol);
@@ -134,7 +164,8 @@ impl Ingress {
             let annotations = &location.annotations;
             let patience =
                 Patience { connect: annotations.connect_timeout, read: annotations.read_timeout, upload: upload.as_deref().map(|upload| &upload.activity) };
-            match self.upstreams.send(address, request, patience).await {
+            let sent = if grpc { self.upstreams.send_http2(address, request, patience).await } else { self.upstreams.send(address, request, patience).await };
+            match sent {
                 Ok(response) => return tunnel_or_pass(response, client_upgrade, connection, annotations.read_timeout),
                 Err(UpstreamError::Connect { source, request: unsent, .. }) => {
                     tracing::info!(ingress = %location.ingress, service = %location.service, %endpoint, error = %source, "connecting to the endpoint");
@@ -208,7 +239,7 @@ fn host_of(request: &Request<Incoming>) -> Option<HeaderValue> {
 
 /// The request's target as an upstream gets it, where it is not so already.
 fn origin_form(uri: &Uri, location: &Location) -> Result<Option<Uri>, StatusCode> {
-    let rewrite = location.annotations.rewrite_target.as_deref();
+    let rewrite = location.rewritten(uri.path());
     if uri.scheme().is_none() && uri.authority().is_none() && rewrite.is_none() {
         return Ok(None);
     }
@@ -218,8 +249,8 @@ fn origin_form(uri: &Uri, location: &Location) -> Result<Option<Uri>, StatusCode
         return Ok(Some(Uri::from(path)));
     }
     let target = match (rewrite, uri.query()) {
-        (Some(path), Some(query)) => format!("{path}?{query}"),
-        (path, _) => path.unwrap_or_default().to_owned(),
+        (Some(path), Some(query)) => format!("{path}{}{query}", if path.contains('?') { '&' } else { '?' }),
+        (path, _) => path.unwrap_or_default(),
     };
     target.parse().map(Some).map_err(|_| StatusCode::BAD_REQUEST)
 }

@@ -11,7 +11,7 @@ use wharf_net::ClusterNet;
 
 use crate::tls::{Certificates, TlsError};
 use crate::upstream::Upstreams;
-use crate::{LocalHandlers, Routes};
+use crate::{IngressPlugins, LocalHandlers, NoIngressPlugins, Routes};
 
 /// Where clients reach the controller.
 #[derive(Clone, Debug)]
@@ -58,6 +58,7 @@ impl Default for Options {
 pub struct Ingress {
     pub(crate) net: Arc<ClusterNet>,
     pub(crate) local: Arc<dyn LocalHandlers>,
+    pub(crate) plugins: Arc<dyn IngressPlugins>,
     pub(crate) options: Options,
     pub(crate) routes: ArcSwap<Routes>,
     pub(crate) certificates: Arc<Certificates>,
@@ -70,9 +71,20 @@ pub struct Ingress {
 impl Ingress {
     /// An Ingress without routes: [`Ingress::run`] keeps them, or [`Ingress::set_routes`] sets them.
     pub fn new(net: Arc<ClusterNet>, local: Arc<dyn LocalHandlers>, options: Options) -> Result<Arc<Ingress>, TlsError> {
+        Ingress::with_plugins(net, local, Arc::new(NoIngressPlugins), options)
+    }
+
+    /// The same, with plugins in front of backends.
+    pub fn with_plugins(
+        net: Arc<ClusterNet>,
+        local: Arc<dyn LocalHandlers>,
+        plugins: Arc<dyn IngressPlugins>,
+        options: Options,
+    ) -> Result<Arc<Ingress>, TlsError> {
         Ok(Arc::new(Ingress {
             net,
             local,
+            plugins,
             options,
             routes: ArcSwap::default(),
             certificates: Arc::new(Certificates::new()?),

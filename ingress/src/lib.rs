@@ -9,21 +9,28 @@
 //! Architecture Invariant: this crate knows no engine and no node; a Pod's handler is reached through a trait that the binary implements.
 
 mod annotations;
+mod canary;
 mod controller;
+mod cors;
 mod forward;
+mod http2;
 mod ingress;
 mod local;
 mod pages;
 mod patience;
+mod plugins;
 mod routes;
 mod server;
 mod service_proxy;
 mod tls;
 mod upstream;
 
-pub use annotations::{Annotations, BodyLimit};
+pub use annotations::{Annotations, BodyLimit, Protocol};
+pub use canary::CanaryRules;
+pub use cors::Cors;
 pub use ingress::{Ingress, Options, Published};
 pub use local::{Body, BoxError, LocalError, LocalFailure, LocalFuture, LocalHandlers, NoLocalHandlers};
+pub use plugins::{ANNOTATION, IngressPlugins, NoIngressPlugins, PluginChanges, PluginDecision, PluginFailure, PluginRequest};
 pub use routes::{Location, Routes, is_ours};
 pub use service_proxy::{ServiceProxy, ServiceProxyOptions};
 pub use tls::{Certificates, TlsError, certificate_of};

@@ -19,11 +19,25 @@ pub(crate) struct Activity {
     last: AtomicU64,
     /// Somebody else keeps us waiting, and is watched elsewhere.
     excused: AtomicBool,
+    /// While something is sent, this long may nothing move; in milliseconds, 0 once it is sent.
+    sending: AtomicU64,
 }
 
 impl Activity {
     pub(crate) fn new() -> Activity {
-        Activity { began: Instant::now(), last: AtomicU64::new(0), excused: AtomicBool::new(false) }
+        Activity { began: Instant::now(), last: AtomicU64::new(0), excused: AtomicBool::new(false), sending: AtomicU64::new(0) }
+    }
+
+    /// Something is sent, whose every part has to be taken within this time.
+    pub(crate) fn sending(within: Duration) -> Activity {
+        let sending = AtomicU64::new(within.as_millis() as u64);
+        Activity { sending, ..Activity::new() }
+    }
+
+    /// It is sent: from here on the other side's time counts.
+    pub(crate) fn sent(&self) {
+        self.sending.store(0, Ordering::Relaxed);
+        self.now();
     }
 
     pub(crate) fn now(&self) {
@@ -35,6 +49,10 @@ impl Activity {
     }
 
     fn left(&self, of: Duration) -> Duration {
+        let of = match self.sending.load(Ordering::Relaxed) {
+            0 => of,
+            within => Duration::from_millis(within),
+        };
         if self.excused.load(Ordering::Relaxed) {
             return of;
         }

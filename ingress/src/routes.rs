@@ -1,7 +1,8 @@
 //! The route table, pure: which location serves a host and a path.
 //!
 //! As ingress-nginx chooses: the host first (exact, then `*.` for one label, then rules without a host), then the path within that host:
-//! an exact one, else the longest prefix, else the default backend. Of two Ingresses with the same host and path the older wins.
+//! an exact one, else the longest prefix (or regular expression), else the default backend. Of two Ingresses with the same host and path the
+//! older wins. A canary takes a part of the requests of the location that has its host and path.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -10,7 +11,10 @@ use std::sync::Arc;
 use k8s_openapi::api::networking::v1::{Ingress, IngressBackend, IngressClass};
 use wharf_net::{Backend, PortRef, Services};
 
+use regex::Regex;
+
 use crate::Annotations;
+use crate::canary::{self, CanaryRules};
 
 /// The controller that an IngressClass must name to be served here.
 pub const CONTROLLER: &str = "k8s.io/ingress-nginx";
@@ -29,6 +33,14 @@ pub struct Location {
     pub annotations: Annotations,
     /// Whether `spec.tls` covers the host.
     pub tls: bool,
+    /// What the path is, where it is a regular expression.
+    pub(crate) regex: Option<Regex>,
+    /// Others that take a part of its requests.
+    pub(crate) canaries: Vec<(CanaryRules, Arc<Location>)>,
+    /// The plugins that the Ingress names.
+    pub plugins: Vec<String>,
+    /// The labels of the Ingress, which plugins may select by.
+    pub labels: Arc<BTreeMap<String, String>>,
 }
 
 /// All routes at one moment.
@@ -52,6 +64,8 @@ struct Prefix {
     /// Without its trailing slash where elements are compared.
     path: Box<str>,
     by_element: bool,
+    /// The path is a regular expression.
+    regex: Option<Regex>,
     location: Arc<Location>,
 }
 
@@ -83,7 +97,9 @@ impl Routes {
         let mut ingresses: Vec<&Ingress> = ingresses.into_iter().collect();
         ingresses.sort_by(|a, b| by_age(a, b));
         let mut routes = Routes::default();
-        for ingress in ingresses {
+        // Canaries find the locations that they stand beside.
+        let (canaries, others): (Vec<&Ingress>, Vec<&Ingress>) = ingresses.into_iter().partition(|ingress| is_canary(ingress));
+        for ingress in others.into_iter().chain(canaries) {
             routes.add(ingress, services);
         }
         for host in routes.exact.values_mut().chain(routes.wildcard.values_mut()).chain([&mut routes.any]) {
@@ -101,6 +117,8 @@ impl Routes {
         }
         let secured: HashSet<String> = tls_hosts(ingress).into_iter().flat_map(|(_, hosts)| hosts).collect();
         let label: Arc<str> = format!("{namespace}/{name}").into();
+        let plugins = crate::plugins::named(ingress.metadata.annotations.as_ref());
+        let labels = Arc::new(ingress.metadata.labels.clone().unwrap_or_default());
         let location = |backend: &IngressBackend, host: &str, path: &str| {
             let service = backend.service.as_ref()?;
             let port = service.port.as_ref()?;
@@ -116,8 +134,30 @@ impl Routes {
                 path: path.to_owned(),
                 annotations: annotations.clone(),
                 tls: is_secured(&secured, host),
+                regex: None,
+                canaries: Vec::new(),
+                plugins: plugins.clone(),
+                labels: labels.clone(),
             }))
         };
+        if let Some(rules) = &annotations.canary {
+            for rule in spec.rules.iter().flatten() {
+                let name = rule.host.as_deref().unwrap_or_default().to_ascii_lowercase();
+                let host = match (name.as_str(), name.strip_prefix("*.")) {
+                    ("", _) => Some(&mut self.any),
+                    (_, Some(rest)) => self.wildcard.get_mut(rest),
+                    (exact, None) => self.exact.get_mut(exact),
+                };
+                let Some(host) = host else { continue };
+                for path in rule.http.iter().flat_map(|http| &http.paths) {
+                    let text = path.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
+                    if let Some(canary) = location(&path.backend, &name, text) {
+                        host.add_canary(text, &path.path_type, rules, &canary);
+                    }
+                }
+            }
+            return;
+        }
         let default = |host: &str| spec.default_backend.as_ref().and_then(|backend| location(backend, host, ""));
         let rules = spec.rules.iter().flatten();
         if spec.rules.as_ref().is_none_or(Vec::is_empty) && self.any.default.is_none() {
@@ -141,10 +181,19 @@ impl Routes {
                         host.exact.entry(text.into()).or_insert(location);
                     }
                     kind => {
-                        let by_element = kind == "Prefix";
+                        let by_element = kind == "Prefix" && !annotations.use_regex;
                         let text = if by_element { text.trim_end_matches('/') } else { text };
-                        if !host.prefixes.iter().any(|there| *there.path == *text && there.by_element == by_element) {
-                            host.prefixes.push(Prefix { path: text.into(), by_element, location });
+                        let regex = if annotations.use_regex { canary::regex(&format!("(?i)^{text}")) } else { None };
+                        if annotations.use_regex && regex.is_none() {
+                            tracing::warn!(%namespace, %name, path = text, "the path of the Ingress is no regular expression");
+                            continue;
+                        }
+                        if !host.prefixes.iter().any(|there| there.is(text, by_element, annotations.use_regex)) {
+                            let mut location = location;
+                            if let Some(location) = Arc::get_mut(&mut location) {
+                                location.regex.clone_from(&regex);
+                            }
+                            host.prefixes.push(Prefix { path: text.into(), by_element, regex, location });
                         }
                     }
                 }
@@ -181,6 +230,22 @@ impl Routes {
 }
 
 impl Host {
+    /// A canary stands beside the location of the same path.
+    fn add_canary(&mut self, text: &str, kind: &str, rules: &CanaryRules, canary: &Arc<Location>) {
+        let main = if kind == "Exact" {
+            self.exact.get_mut(text)
+        } else {
+            let bare = text.trim_end_matches('/');
+            let same = |prefix: &&mut Prefix| *prefix.path == *text || prefix.by_element && *prefix.path == *bare;
+            self.prefixes.iter_mut().find(same).map(|prefix| &mut prefix.location)
+        };
+        // What the main Ingress says counts for both; only the backend is the canary's.
+        if let Some(main) = main.and_then(Arc::get_mut) {
+            let canary = Location { annotations: main.annotations.clone(), regex: main.regex.clone(), tls: main.tls, ..canary.beside(main) };
+            main.canaries.push((rules.clone(), Arc::new(canary)));
+        }
+    }
+
     fn find(&self, path: &str) -> Option<&Arc<Location>> {
         if !self.exact.is_empty()
             && let Some(found) = self.exact.get(path)
@@ -191,13 +256,98 @@ impl Host {
     }
 }
 
+impl Location {
+    /// The location for a request among this and its canaries. `roll` is any number, evenly spread.
+    pub(crate) fn choose<'a>(self: &'a Arc<Location>, headers: &http::HeaderMap, roll: impl Fn() -> u32) -> &'a Arc<Location> {
+        self.canaries.iter().find(|(rules, _)| rules.takes(headers, roll())).map_or(self, |(_, canary)| canary)
+    }
+
+    /// The path that the endpoint is asked for, where it is another.
+    pub(crate) fn rewritten(&self, path: &str) -> Option<String> {
+        let target = self.annotations.rewrite_target.as_deref()?;
+        let path = normalized(path);
+        let groups = self.regex.as_ref().and_then(|regex| regex.captures(&path));
+        let mut new = String::with_capacity(target.len() + path.len());
+        let mut rest = target.chars();
+        while let Some(c) = rest.next() {
+            match (c, rest.clone().next().and_then(|digit| digit.to_digit(10))) {
+                ('$', Some(group)) => {
+                    rest.next();
+                    new.push_str(&escaped(groups.as_ref().and_then(|groups| groups.get(group as usize)).map_or("", |group| group.as_str())));
+                }
+                (c, _) => new.push(c),
+            }
+        }
+        Some(if new.starts_with('/') { new } else { format!("/{new}") })
+    }
+
+    fn beside(&self, main: &Location) -> Location {
+        Location {
+            backend: self.backend.clone(),
+            ingress: self.ingress.clone(),
+            service: self.service.clone(),
+            path: self.path.clone(),
+            annotations: self.annotations.clone(),
+            tls: self.tls,
+            regex: None,
+            canaries: Vec::new(),
+            plugins: main.plugins.clone(),
+            labels: main.labels.clone(),
+        }
+    }
+}
+
 impl Prefix {
+    fn is(&self, path: &str, by_element: bool, regex: bool) -> bool {
+        *self.path == *path && self.by_element == by_element && self.regex.is_some() == regex
+    }
+
     fn matches(&self, path: &str) -> bool {
+        if let Some(regex) = &self.regex {
+            return regex.is_match(path);
+        }
         match path.strip_prefix(&*self.path) {
             Some(rest) => !self.by_element || rest.is_empty() || rest.starts_with('/'),
             None => false,
         }
     }
+}
+
+fn is_canary(ingress: &Ingress) -> bool {
+    let annotations = ingress.metadata.annotations.as_ref();
+    annotations.and_then(|all| all.get("nginx.ingress.kubernetes.io/canary")).is_some_and(|value| value.trim() == "true")
+}
+
+/// What was decoded, as it stands in a request's target again.
+fn escaped(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z'
+            | b'A'..=b'Z'
+            | b'0'..=b'9'
+            | b'/'
+            | b'-'
+            | b'.'
+            | b'_'
+            | b'~'
+            | b'!'
+            | b'$'
+            | b'&'
+            | b'\''
+            | b'('
+            | b')'
+            | b'*'
+            | b'+'
+            | b','
+            | b';'
+            | b'='
+            | b':'
+            | b'@' => text.push(byte as char),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 /// The Secrets of `spec.tls` (empty: the default certificate) and the hosts they are for, in lower case: those named, else those of the rules.

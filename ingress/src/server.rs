@@ -1,4 +1,4 @@
-//! The listeners: HTTP/1.1 in the clear, HTTP/1.1 and HTTP/2 over TLS, and an end that lets requests finish.
+//! The listeners: HTTP/1.1 and HTTP/2, in the clear (with prior knowledge) and over TLS (by ALPN), and an end that lets requests finish.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -99,8 +99,12 @@ impl Ingress {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "setting TCP_NODELAY");
         }
+        let Some(tls) = tls else {
+            let http2 = crate::http2::is_asked_for(&stream, self.options.client_patience, &ending.token).await;
+            let stream = Impatient::new(stream, self.options.client_patience);
+            return if http2 { self.http2(stream, connection, ending).await } else { self.http1(stream, connection, ending).await };
+        };
         let stream = Impatient::new(stream, self.options.client_patience);
-        let Some(tls) = tls else { return self.http1(stream, connection, ending).await };
         match tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream, connection, ending).await,
             Ok(Ok(stream)) => self.http1(stream, connection, ending).await,

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use crate::http2::Http2;
 use crate::patience::{Activity, patiently};
 use crate::{Body, BoxError};
 
@@ -62,6 +63,7 @@ pub(crate) struct Patience<'a> {
 #[derive(Clone, Default)]
 pub(crate) struct Upstreams {
     shards: Arc<[Mutex<Shard>; SHARDS]>,
+    http2: Http2,
 }
 
 #[derive(Default)]
@@ -103,6 +105,20 @@ impl Upstreams {
                     _ => return Err(UpstreamError::Broken { address, source: error.into_error() }),
                 },
             }
+        }
+    }
+
+    /// Sends a request with a whole URI over HTTP/2, and waits for the head of its response.
+    pub(crate) async fn send_http2(&self, address: SocketAddr, request: Request<Body>, patience: Patience<'_>) -> Result<Response<Body>, UpstreamError> {
+        let Patience { connect, read, upload } = patience;
+        let mut sender = match self.http2.sender(address, connect).await {
+            Ok(sender) => sender,
+            Err(source) => return Err(UpstreamError::Connect { address, source, request: Box::new(request) }),
+        };
+        match patiently(read, upload, sender.send_request(request)).await {
+            Some(Ok(response)) => Ok(response.map(|body| TimedBody::new(body.map_err(BoxError::from), read).boxed_unsync())),
+            Some(Err(source)) => Err(UpstreamError::Broken { address, source }),
+            None => Err(UpstreamError::TimedOut { address, within: read }),
         }
     }
 

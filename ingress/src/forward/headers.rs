@@ -95,6 +95,15 @@ pub(super) fn wants_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     options.any(|option| option.trim().eq_ignore_ascii_case("upgrade")).then(|| protocol.clone())
 }
 
+/// The URI of a request for an endpoint that speaks HTTP/2: its authority is what `Host` says.
+pub(super) fn whole_uri(parts: &http::request::Parts) -> Option<http::Uri> {
+    let mut uri = parts.uri.clone().into_parts();
+    uri.scheme = Some(http::uri::Scheme::HTTP);
+    uri.authority = Some(parts.headers.get(HOST)?.as_bytes().try_into().ok()?);
+    uri.path_and_query.get_or_insert_with(|| http::uri::PathAndQuery::from_static("/"));
+    http::Uri::from_parts(uri).ok()
+}
+
 /// Puts back what a switch of protocols needs.
 pub(super) fn keep_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

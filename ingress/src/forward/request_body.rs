@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::headers;
-use crate::annotations::BodyLimit;
+use crate::annotations::{Annotations, BodyLimit};
 use crate::patience::Activity;
 use crate::{Body, BoxError, pages};
 
@@ -51,15 +51,15 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     /// The body to send, and what becomes known of it; each of its parts must come `within` this time. No body costs nothing.
-    pub(super) fn wrap(body: Incoming, limit: BodyLimit, within: Duration) -> (Body, Option<Arc<Upload>>) {
+    pub(super) fn wrap(body: Incoming, annotations: &Annotations, within: Duration) -> (Body, Option<Arc<Upload>>) {
         if body.is_end_stream() {
             return (pages::empty(), None);
         }
-        let left = match limit {
+        let left = match annotations.body_limit {
             BodyLimit::Bytes(bytes) => bytes,
             BodyLimit::Unlimited => u64::MAX,
         };
-        let upload = Arc::new(Upload { activity: Activity::new(), fault: AtomicU8::new(0) });
+        let upload = Arc::new(Upload { activity: Activity::sending(annotations.send_timeout), fault: AtomicU8::new(0) });
         (RequestBody { body, left, within, upload: upload.clone(), sleep: None, waiting: false }.boxed_unsync(), Some(upload))
     }
 
@@ -116,6 +116,6 @@ impl Drop for RequestBody {
     fn drop(&mut self) {
         // Nobody waits for the client any more: from here on the endpoint's time counts.
         self.upload.activity.excuse(false);
-        self.upload.activity.now();
+        self.upload.activity.sent();
     }
 }

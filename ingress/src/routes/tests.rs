@@ -212,3 +212,46 @@ fn ports_are_stripped_from_hosts() {
         assert_eq!(without_port(host), bare);
     }
 }
+
+fn annotated(name: &str, annotations: &[(&str, &str)], paths: &[String]) -> String {
+    let annotations: Vec<String> = annotations.iter().map(|(name, value)| format!("nginx.ingress.kubernetes.io/{name}: '{value}'")).collect();
+    format!(
+        "metadata: {{namespace: default, name: {name}, annotations: {{{}}}}}\nspec: {{rules: [{{host: a.test, http: {{paths: [{}]}}}}]}}\n",
+        annotations.join(", "),
+        paths.join(", ")
+    )
+}
+
+#[test]
+fn regular_expressions_rewrite() {
+    let paths = [path("ImplementationSpecific", "/api(/|$)(.*)", "api"), path("Prefix", "/api/v[0-9]+", "versions"), path("Exact", "/api/x", "exact")];
+    let routes = table(&annotated("a", &[("rewrite-target", "/$2")], &paths));
+    for (asked, service, rewritten) in [
+        ("/api", "api", "/"),
+        ("/api/", "api", "/"),
+        ("/API/users/7", "api", "/users/7"),
+        ("/api/a%20b%3fc", "api", "/a%20b%3Fc"),
+        ("/api/v1/x", "api", "/v1/x"),
+        ("/api/x", "exact", "/"),
+    ] {
+        let location = routes.find("a.test", asked).unwrap();
+        assert_eq!((&*location.service, location.rewritten(asked).as_deref()), (&*format!("default/{service}"), Some(rewritten)), "{asked}");
+    }
+    assert!(routes.find("a.test", "/apix").is_none());
+    let routes = table(&annotated("a", &[("use-regex", "true")], &[path("Prefix", "/v[0-9]+/", "v"), path("Prefix", "/v[", "broken")]));
+    check(&routes, &[("a.test", "/v12/x", "v"), ("a.test", "/v/x", "-"), ("a.test", "/v[/", "-")]);
+}
+
+#[test]
+fn a_canary_stands_beside_the_location_of_its_path() {
+    let main = annotated("main", &[("proxy-read-timeout", "7")], &[path("Prefix", "/", "old"), path("Exact", "/x", "oldx")]);
+    let canary = annotated("a-canary", &[("canary", "true"), ("canary-weight", "30")], &[path("Prefix", "/", "new"), path("Prefix", "/none", "lost")]);
+    let routes = table(&format!("{canary}---\n{main}"));
+    let location = routes.find("a.test", "/y").unwrap();
+    let none = http::HeaderMap::new();
+    let chosen = |roll: u32| location.choose(&none, || roll).service.clone();
+    assert_eq!((chosen(29), chosen(30), chosen(129)), ("default/new".to_owned(), "default/old".to_owned(), "default/new".to_owned()));
+    assert_eq!(location.choose(&none, || 0).annotations.read_timeout.as_secs(), 7, "what the main Ingress says counts for both");
+    assert!(routes.find("a.test", "/x").unwrap().canaries.is_empty());
+    assert!(table(&canary).find("a.test", "/").is_none(), "a canary alone serves nothing");
+}

@@ -15,7 +15,7 @@ use k8s_openapi::api::networking::v1::Ingress as Object;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use wharf_ingress::{Body, Ingress, LocalHandlers, NoLocalHandlers, Options, Routes};
+use wharf_ingress::{Body, Ingress, IngressPlugins, LocalHandlers, NoIngressPlugins, NoLocalHandlers, Options, Routes};
 use wharf_net::{ClusterNet, Guard, ListenerKind, Mode, PodNet, Proto, Scope};
 
 /// An Ingress that serves plain HTTP.
@@ -38,8 +38,12 @@ impl Bed {
     }
 
     pub async fn with_options(local: Arc<dyn LocalHandlers>, options: Options) -> Bed {
+        Bed::with_all(local, Arc::new(NoIngressPlugins), options).await
+    }
+
+    pub async fn with_all(local: Arc<dyn LocalHandlers>, plugins: Arc<dyn IngressPlugins>, options: Options) -> Bed {
         let net = ClusterNet::new(PodNet::new(Mode::Loopback { unprivileged_from: 1024 }));
-        let ingress = Ingress::new(net.clone(), local, Options { drain: Duration::from_secs(5), ..options }).unwrap();
+        let ingress = Ingress::with_plugins(net.clone(), local, plugins, Options { drain: Duration::from_secs(5), ..options }).unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let (http, token) = (listener.local_addr().unwrap(), CancellationToken::new());
         let served = tokio::spawn(ingress.clone().serve_http(listener, token.clone()));
@@ -67,11 +71,16 @@ impl Bed {
 
     /// A Pod at `10.244.0.LAST` whose port 80 is a small server.
     pub async fn pod(&self, last: u8) -> Pod {
+        self.pod_of(last, |listener| serve(listener, format!("pod{last}"))).await
+    }
+
+    /// A Pod whose port 80 is served by what is given.
+    pub async fn pod_of<F: Future<Output = ()> + Send + 'static>(&self, last: u8, serve: impl FnOnce(TcpListener) -> F) -> Pod {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let (ip, kernel) = (Ipv4Addr::new(10, 244, 0, last), listener.local_addr().unwrap());
         let guard = self.net.listeners.register(Proto::Tcp, SocketAddrV4::new(ip, 80), Scope::Wildcard, kernel, ListenerKind::Socket, "web").unwrap();
         let token = CancellationToken::new();
-        tokio::spawn(token.clone().run_until_cancelled_owned(serve(listener, format!("pod{last}"))));
+        tokio::spawn(token.clone().run_until_cancelled_owned(serve(listener)));
         Pod { ip, _guard: guard, _end: token.drop_guard() }
     }
 }
