@@ -8,6 +8,8 @@ mod data;
 mod deploy;
 mod dev;
 mod kubeconfig;
+mod plugin;
+mod plugins;
 mod process;
 mod push;
 mod registry;
@@ -45,6 +47,8 @@ enum Command {
     Undeploy(undeploy::Arguments),
     /// Pack a component or module as an OCI artifact and push it to a registry.
     Push(push::Arguments),
+    /// Develop plugins: run one on a request in a file, without a cluster.
+    Plugin(plugin::Arguments),
     #[command(flatten)]
     Kubectl(Box<Verb>),
     /// Compiles one image in a process of its own, within limits. Not for people.
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Undeploy(arguments) => undeploy::run(&arguments),
         Command::Push(arguments) => push::run(&arguments),
+        Command::Plugin(arguments) => plugin::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,6 +17,7 @@ mod guests;
 mod http;
 mod network;
 mod own_registry;
+mod plugins;
 mod program;
 mod refusals;
 mod registry;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     trials.extend(network::trials(&shared));
     trials.extend(own_registry::trials(&shared));
     trials.extend(serverless::trials(&shared));
+    trials.extend(plugins::trials(&shared));
     trials.extend(streams::trials(&shared));
     trials.extend(bad_images::trials(&shared));
     trials.extend(refusals::trials(&shared));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
-use wharf_ingress::Published;
+use wharf_ingress::{NoIngressPlugins, Published};
 use wharf_net::ClusterNet;
 use wharf_node::{Handlers, NativeContainer, NativeImage, NativeWork};
 
@@ -40,7 +40,7 @@ impl NativeImage for Controller {
             let client = joined.with_token_file(&token).await.map_err(|error| format!("{error:#}"))?;
             let labels = LABELS.map(|(key, value)| format!("{key}={value}")).join(",");
             let published = Published::Replicas { namespace: wharf_node::native::NAMESPACE.to_owned(), labels, own: container.ip().into() };
-            let ingress = edge::unstarted(&net, handlers, published).map_err(|error| format!("{error:#}"))?;
+            let ingress = edge::unstarted(&net, handlers, Arc::new(NoIngressPlugins), published).map_err(|error| format!("{error:#}"))?;
             ingress.set_https_port(443);
             let end = CancellationToken::new();
             let ends = end.clone().drop_guard();

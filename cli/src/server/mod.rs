@@ -13,13 +13,16 @@ use wharf_net::{Mode, PodNet};
 use wharf_server::pki::Pki;
 
 use crate::data::{Folder, write_private};
-use crate::kubeconfig;
 use crate::process::{self, Signals};
 use crate::say::Progress;
 use crate::up::addons::Edge;
-use crate::up::cluster::{listen, reachable, server_names};
+use crate::up::cluster::{listen, open_images, own_registry, reachable, server_names};
 use crate::up::control::{Control, Options, Wiring};
 use crate::up::dialer::OverTls;
+use crate::{kubeconfig, plugins};
+
+/// Instances of plugins at one time.
+const PLUGIN_INSTANCES: u32 = 256;
 
 /// What `wharf server` is told.
 #[derive(Debug, clap::Args)]
@@ -70,7 +73,13 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     let pki = Pki::open(&folder.join("pki"), &names).context("certificates")?;
     let identity = pki.client("kube-apiserver-kubelet-client", &["system:masters"]).context("the kubelet client's certificate")?;
     let kubelets = OverTls::new(pki.client_tls(Some(&identity)).context("the kubelet client's TLS")?, PodNet::new(Mode::Routed));
-    let wiring = Wiring { pki: pki.clone(), nodes: Arc::new(kubelets), pods: None, advertise: advertised, edge: Edge::Nodes };
+    // Only plugins run here.
+    let engine = wharf_engine::EngineConfig { max_instances: Some(PLUGIN_INSTANCES), ..wharf_engine::EngineConfig::default() };
+    let engine = wharf_engine::Engine::new(engine).context("set up the WebAssembly engine")?;
+    let registry = own_registry(&format!("https://{}", reachable(api)), &identity);
+    let images = open_images(&folder, &engine, pki.ca_certificate(), registry, false)?;
+    let plugins = plugins::host(move || Ok(engine.clone()), images);
+    let wiring = Wiring { pki: pki.clone(), nodes: Arc::new(kubelets), pods: None, advertise: advertised, plugins, chain: None, edge: Edge::Nodes };
     let (sender, mut failures) = mpsc::channel(1);
     let options = Options { node_monitor_grace_period: Duration::from_secs(arguments.node_monitor_grace_period), ..Options::default() };
     let control = Control::start(&folder, wiring, listener, options, &sender).await?;

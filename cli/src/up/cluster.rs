@@ -22,6 +22,7 @@ use wharf_server::pki::{Issued, Pki};
 
 use crate::data::{Folder, write_private};
 use crate::deploy::INGRESS_ADDRESS;
+use crate::plugins::Chain;
 use crate::say::Progress;
 use crate::up::addons::Edge;
 use crate::up::control::{Control, Options, Wiring};
@@ -30,7 +31,7 @@ use crate::up::dialer::{KUBELET_PORT, Kubelets, OverTls, PodNetwork};
 use crate::up::ingress::Controller;
 use crate::up::tasks::Group;
 use crate::up::{Arguments, control_plane, edge, local_images, names};
-use crate::{apply, kubeconfig, process};
+use crate::{apply, kubeconfig, plugins, process};
 
 /// The port at which Pods find the API server on the first node.
 const API_PORT: u16 = 6443;
@@ -88,11 +89,26 @@ impl Cluster {
         } else {
             Arc::new(kubelets.clone())
         };
+        let engine = wharf_engine::Engine::new(wharf_engine::EngineConfig::default()).context("set up the WebAssembly engine")?;
+        // To the registry, all nodes of this process are the first one.
+        let identity = pki.client(&format!("system:node:{}", nodes[0]), &["system:nodes"]).context("the nodes' certificate for the registry")?;
+        let registry = own_registry(&format!("https://{}", reachable(api)), &identity);
+        let images = open_images(folder, &engine, pki.ca_certificate(), registry, true)?;
+        let plugins = plugins::host(
+            {
+                let engine = engine.clone();
+                move || Ok(engine.clone())
+            },
+            images.clone(),
+        );
+        let chain = Chain::new(plugins.clone());
         let wiring = Wiring {
             pki: pki.clone(),
             nodes: dialer,
             pods: Some(Arc::new(PodNetwork(net.clone()))),
             advertise: SocketAddr::V4(api_in_cluster),
+            plugins,
+            chain: Some(chain.clone()),
             edge: Edge::Process,
         };
         let control = Control::start(folder, wiring, api_listener, Options::default(), &sender).await?;
@@ -102,16 +118,11 @@ impl Cluster {
         write_private(&own, ours.as_bytes())?;
         progress.step("API server, on the objects of the data folder");
 
-        let engine = wharf_engine::Engine::new(wharf_engine::EngineConfig::default()).context("set up the WebAssembly engine")?;
-        // To the registry, all nodes of this process are the first one.
-        let identity = pki.client(&format!("system:node:{}", nodes[0]), &["system:nodes"]).context("the nodes' certificate for the registry")?;
-        let registry = own_registry(&format!("https://{}", reachable(api)), &identity);
-        let images = open_images(folder, &engine, pki.ca_certificate(), registry, true)?;
         let handlers = Handlers::new();
         let (dns, resolver) = names::start(server.client(Identity::service_account("kube-system", "coredns")), &net, &workloads);
         let coredns: Arc<dyn NativeImage> = Arc::new(CoreDns::new(dns));
         let ingress = server.client(Identity::service_account("kube-system", "ingress-nginx"));
-        let ingress = edge::ingress(ingress, &net, handlers.clone(), &addresses, &workloads)?;
+        let ingress = edge::ingress(ingress, &net, handlers.clone(), chain, &addresses, &workloads)?;
         let ingress: Arc<dyn NativeImage> = Arc::new(Controller::new(ingress, http_listener, https_listener, logs.of("wharf_ingress"))?);
         for (index, (name, address)) in nodes.iter().zip(&addresses).enumerate() {
             let mut config = NodeConfig::new(

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use wharf_plugin_host::PluginHost;
 use wharf_server::pki::Pki;
 use wharf_server::{ApiServer, Identity, NodeDialer, PodDialer};
 use wharf_store::{RedbStore, Store};
 
 use crate::data::Folder;
+use crate::plugins::{self, Chain, Runner};
+use crate::up::edge::forever;
 use crate::up::tasks::Group;
 use crate::up::{addons, registry};
 
@@ -26,6 +29,9 @@ pub(crate) struct Wiring {
     pub(crate) pods: Option<Arc<dyn PodDialer>>,
     /// Where Pods find the API.
     pub(crate) advertise: SocketAddr,
+    /// What runs plugins, and those of the Ingress of this process.
+    pub(crate) plugins: PluginHost,
+    pub(crate) chain: Option<Arc<Chain>>,
     /// Where the Ingress is.
     pub(crate) edge: addons::Edge,
 }
@@ -52,11 +58,12 @@ impl Control {
         let store = RedbStore::open(&folder.join("store").join("wharf.redb"), wharf_store::Options::default()).context("open the store")?;
         let store = Arc::new(store);
         let (answers, deciders) = (Group::new(failures.clone()), Group::new(failures.clone()));
-        let Wiring { pki, nodes, pods, advertise, edge } = wiring;
+        let Wiring { pki, nodes, pods, advertise, plugins, chain, edge } = wiring;
         let mut config = wharf_server::Config::new(store.clone(), pki.clone(), nodes, advertise);
         if let Some(pods) = pods {
             config.pod_dialer = pods;
         }
+        config.plugins = Arc::new(Runner(plugins.clone()));
         let server = ApiServer::new(config).await.context("start the API server")?;
         let registry = registry::open(folder, &server)?;
         answers.spawn("image registry", {
@@ -83,6 +90,8 @@ impl Control {
         deciders.spawn("controllers", wharf_controllers::run(clients, options, deciders.token()));
         let scheduler = server.client(Identity::scheduler());
         deciders.spawn("scheduler", wharf_scheduler::run(scheduler, wharf_scheduler::Options::default(), deciders.token()));
+        let watcher = server.client(Identity::service_account("kube-system", plugins::ACCOUNT));
+        deciders.spawn("plugins", forever(plugins::keep(watcher, plugins, chain, deciders.token())));
         let admin = server.client(Identity::admin());
         deciders.spawn("addons", addons::keep(admin.clone(), edge, deciders.token()));
         Ok(Control { server, admin, store, deciders, answers })

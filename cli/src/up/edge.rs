@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use http::Request;
-use wharf_ingress::{Body, Ingress, LocalError, LocalFailure, LocalFuture, LocalHandlers, Options, Published, ServiceProxy, ServiceProxyOptions};
+use wharf_ingress::{Body, Ingress, IngressPlugins, LocalError, LocalFailure, LocalFuture, LocalHandlers, Options, Published, ServiceProxy, ServiceProxyOptions};
 use wharf_net::ClusterNet;
 use wharf_node::Handlers;
 
@@ -18,18 +18,26 @@ pub(crate) fn proxy(client: kube::Client, net: &Arc<ClusterNet>, nodes: &[Ipv4Ad
 }
 
 /// The Ingress, served by its Pods ([`crate::up::ingress`]). Every node's address leads to it; the first one's is shown.
-pub(crate) fn ingress(client: kube::Client, net: &Arc<ClusterNet>, handlers: Arc<Handlers>, nodes: &[Ipv4Addr], group: &Group) -> Result<Arc<Ingress>> {
-    let ingress = unstarted(net, handlers, Published::Fixed(nodes.iter().take(1).map(|ip| (*ip).into()).collect()))?;
+pub(crate) fn ingress(
+    client: kube::Client,
+    net: &Arc<ClusterNet>,
+    handlers: Arc<Handlers>,
+    plugins: Arc<dyn IngressPlugins>,
+    nodes: &[Ipv4Addr],
+    group: &Group,
+) -> Result<Arc<Ingress>> {
+    let ingress = unstarted(net, handlers, plugins, Published::Fixed(nodes.iter().take(1).map(|ip| (*ip).into()).collect()))?;
     group.spawn("Ingress controller", forever(ingress.clone().run(client, group.token())));
     Ok(ingress)
 }
 
 /// An Ingress that calls this process' Pods without a socket; to be run.
-pub(crate) fn unstarted(net: &Arc<ClusterNet>, handlers: Arc<Handlers>, published: Published) -> Result<Arc<Ingress>> {
-    Ingress::new(net.clone(), Arc::new(InProcess(handlers)), Options { published, ..Options::default() }).context("set up the Ingress")
+pub(crate) fn unstarted(net: &Arc<ClusterNet>, handlers: Arc<Handlers>, plugins: Arc<dyn IngressPlugins>, published: Published) -> Result<Arc<Ingress>> {
+    let options = Options { published, ..Options::default() };
+    Ingress::with_plugins(net.clone(), Arc::new(InProcess(handlers)), plugins, options).context("set up the Ingress")
 }
 
-async fn forever(work: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {
+pub(crate) async fn forever(work: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {
     work.await;
     Ok(())
 }
