@@ -184,16 +184,16 @@ impl Images {
             return Err(ImageError::NotFound { reference: parsed.to_string() });
         }
         if let Some(own) = own {
-            match self.fetch(&own, &Keyring::new(), pins).await {
+            match self.fetch(&own, &Keyring::new(), purpose, pins).await {
                 Err(ImageError::NotFound { .. }) => {}
                 found => return found,
             }
         }
-        self.fetch(parsed, credentials, pins).await
+        self.fetch(parsed, credentials, purpose, pins).await
     }
 
     /// Pulls with one credential after the other.
-    async fn fetch(&self, parsed: &Reference, credentials: &Keyring, pins: &mut Pins) -> Result<Image, ImageError> {
+    async fn fetch(&self, parsed: &Reference, credentials: &Keyring, purpose: Purpose, pins: &mut Pins) -> Result<Image, ImageError> {
         let mut candidates: Vec<Option<&Credential>> = credentials.lookup(parsed).into_iter().map(Some).collect();
         candidates.extend(self.inner.options.keyring.lookup(parsed).into_iter().map(Some));
         if candidates.is_empty() {
