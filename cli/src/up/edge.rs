@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use http::Request;
-use wharf_ingress::{Body, Ingress, IngressPlugins, LocalError, LocalFailure, LocalFuture, LocalHandlers, Options, Published, ServiceProxy, ServiceProxyOptions};
+use wharf_ingress::{
+    Body, Ingress, IngressPlugins, LocalError, LocalFailure, LocalFuture, LocalHandlers, Options, Published, ServiceProxy, ServiceProxyOptions,
+};
 use wharf_net::ClusterNet;
 use wharf_node::Handlers;
 
