@@ -48,6 +48,9 @@ const EDGES: &[(&str, &[&str])] = &[
             "wharf-store",
         ],
     ),
+    // What guests are made of, which know nothing of us.
+    ("wharf-sdk", &["wharf-sdk-macros"]),
+    ("wharf-sdk-macros", &[]),
     ("wharf-tests", &["wharf"]),
     ("xtask", &[]),
     ("wharf-bench", &[]),

@@ -1,6 +1,6 @@
 //! What a container is made of, and what starting one returns.
 
-use crate::{Command, CpuQuota, Entry, HttpContainer, LogSink, MountTable, Network, Outgoing, TerminalSize, Usage};
+use crate::{Command, CpuQuota, Entry, HttpContainer, KeyValue, LogSink, MountTable, Network, Outgoing, TerminalSize, Usage};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncRead;
@@ -21,6 +21,8 @@ pub struct ContainerSpec {
     pub network: Arc<dyn Network>,
     /// Outgoing `wasi:http`.
     pub outgoing: Arc<dyn Outgoing>,
+    /// `wasi:keyvalue`.
+    pub key_value: Arc<dyn KeyValue>,
     /// A command's stdin; at its end already when `None`. Reading goes on after an end, so that a terminal's Ctrl-D can be one.
     pub stdin: Option<Box<dyn AsyncRead + Send + Sync + Unpin>>,
     /// The terminal that a command's stdin and stdout are; `None` where they are none. (What a sink says of itself is for

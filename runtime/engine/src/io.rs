@@ -100,6 +100,12 @@ impl Output {
         Ok(())
     }
 
+    /// Writes `bytes` in one piece, once all that was written before is gone.
+    pub(crate) async fn write_whole(&self, bytes: &[u8]) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_drain(cx)).await?;
+        std::future::poll_fn(|cx| Poll::Ready(self.put(cx, bytes))).await
+    }
+
     fn room(&self) -> usize {
         HELD.saturating_sub(self.0.held.lock().bytes.len())
     }

@@ -13,6 +13,7 @@
 //! | [`network`], [`sockets`] | a Pod's sockets: its own addresses, its own localhost, Services balanced at `connect` |
 //! | [`http`] | `wasi:http` in and out |
 //! | `embed` | a compiled component for hosts with worlds of their own: plugins |
+//! | `interfaces` | `wasi:config`, `wasi:logging`, `wasi:keyvalue` |
 //! | [`command`] | `wasi:cli` commands: streams, exit codes, signals |
 //! | `lifecycle` | `wharf:container/lifecycle`: signals that a guest takes itself, its terminal |
 //! | `incoming` | `wharf:container/incoming`: who sent a request |
@@ -30,6 +31,7 @@ mod environment;
 pub mod http;
 mod incoming;
 pub mod inspect;
+mod interfaces;
 pub mod io;
 mod lifecycle;
 pub mod limits;
@@ -45,6 +47,7 @@ pub use container::{Container, ContainerSpec, HttpOptions, StartError};
 pub use engine::{Engine, EngineConfig, EngineError, Program, compile};
 pub use http::{HandlerError, HttpContainer, HttpHandler, HttpStats, Outgoing, OutgoingError, OutgoingOptions};
 pub use inspect::{Entry, Flavor, InspectError, Inspection, inspect};
+pub use interfaces::keyvalue::{Bucket, KeyValue, KeyValueError, NoKeyValue, Versioned, Write, Written};
 pub use io::{Discard, LogSink};
 pub use lifecycle::TerminalSize;
 pub use limits::{CpuQuota, Usage};

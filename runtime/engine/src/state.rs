@@ -5,9 +5,11 @@ use crate::environment::{Environment, EnvironmentView};
 use crate::http::Hooks;
 use crate::incoming::IncomingView;
 use crate::inspect::{Entry, Flavor, InspectError, Inspection};
+use crate::interfaces::{config, keyvalue, logging};
+use crate::io::Output;
 use crate::lifecycle::{Lifecycle, LifecycleView};
 use crate::limits::{Memory, Meter};
-use crate::rootfs::{ContainerFs, ContainerFsView, View};
+use crate::rootfs::{ContainerFs, ContainerFsView, MountTable, View};
 use crate::sockets::{PodSockets, SocketsView};
 use crate::tls::TlsView;
 use std::net::SocketAddr;
@@ -31,6 +33,8 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) fs: ContainerFs,
     pub(crate) sockets: PodSockets,
+    pub(crate) log: Output,
+    pub(crate) key_value: Arc<dyn keyvalue::KeyValue>,
     pub(crate) memory: Memory,
     pub(crate) meter: Arc<Meter>,
 }
@@ -83,6 +87,24 @@ impl SocketsView for State {
     }
 }
 
+impl config::ConfigView for State {
+    fn config(&self) -> (&Environment, &MountTable) {
+        (&self.environment, &self.fs.mounts)
+    }
+}
+
+impl logging::LoggingView for State {
+    fn log(&self) -> &Output {
+        &self.log
+    }
+}
+
+impl keyvalue::KeyValueView for State {
+    fn key_value(&mut self) -> (&Arc<dyn keyvalue::KeyValue>, &mut ResourceTable) {
+        (&self.key_value, &mut self.table)
+    }
+}
+
 /// All that is offered to guests on an engine.
 pub(crate) fn linker(engine: &wasmtime::Engine, flavor: Flavor) -> wasmtime::Result<Linker<State>> {
     let mut l = Linker::new(engine);
@@ -92,6 +114,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine, flavor: Flavor) -> wasmtime::Res
     crate::lifecycle::add_to_linker(&mut l)?;
     crate::tls::add_to_linker(&mut l)?;
     crate::incoming::add_to_linker(&mut l)?;
+    crate::interfaces::add_to_linker(&mut l)?;
     crate::rootfs::p2::add_to_linker(&mut l)?;
     crate::sockets::add_p2_to_linker(&mut l)?;
     if flavor == Flavor::P3 {
@@ -139,8 +162,15 @@ pub fn offers() -> impl Iterator<Item = String> {
 }
 
 /// The interfaces of [`linker`], by version.
-const OFFERED: &[(&str, &[&str])] =
-    &[("0.2.12", OFFERED_P2), ("0.3.0", OFFERED_P3), ("0.1.0", &["wharf:container/incoming", "wharf:container/lifecycle", "wharf:container/tls"])];
+const OFFERED: &[(&str, &[&str])] = &[
+    ("0.2.12", OFFERED_P2),
+    ("0.3.0", OFFERED_P3),
+    ("0.1.0", &["wharf:container/incoming", "wharf:container/lifecycle", "wharf:container/tls"]),
+    (config::VERSION, &[config::INTERFACE]),
+    (logging::VERSION, &[logging::INTERFACE]),
+    (keyvalue::link::DRAFT, &keyvalue::link::INTERFACES),
+    (keyvalue::link::DRAFT2, &keyvalue::link::INTERFACES),
+];
 const OFFERED_P2: &[&str] = &[
     "wasi:cli/environment",
     "wasi:cli/exit",

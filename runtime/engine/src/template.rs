@@ -10,7 +10,7 @@ use crate::limits::{AtEpoch, CpuQuota, Memory, Meter, Usage};
 use crate::rootfs::{ContainerFs, MountTable};
 use crate::sockets::PodSockets;
 use crate::state::State;
-use crate::{Network, Outgoing};
+use crate::{KeyValue, Network, Outgoing};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::ResourceTable;
@@ -30,6 +30,7 @@ pub(crate) struct Template {
     mounts: Arc<MountTable>,
     network: Arc<dyn Network>,
     outgoing: Arc<dyn Outgoing>,
+    key_value: Arc<dyn KeyValue>,
     pub(crate) stdout: Output,
     pub(crate) stderr: Output,
     memory_limit: Option<u64>,
@@ -49,6 +50,7 @@ impl Template {
             mounts: spec.mounts,
             network: spec.network,
             outgoing: spec.outgoing,
+            key_value: spec.key_value,
             stdout: Output::new(spec.stdout),
             stderr: Output::new(spec.stderr),
             memory_limit: spec.memory_limit,
@@ -76,6 +78,8 @@ impl Template {
             table: table(engine.max_resources),
             fs: ContainerFs::new(self.mounts.clone()),
             sockets: PodSockets::new(self.network.clone()),
+            log: self.stderr.clone(),
+            key_value: self.key_value.clone(),
             memory: Memory::new(self.usage.clone(), self.memory_limit, meter.clone()),
             meter,
         };

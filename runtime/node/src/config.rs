@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Pod, Taint};
 
-use crate::{Handlers, NativeImage};
+use crate::{Handlers, KeyValueData, NativeImage};
 
 /// How a node is set up.
 pub struct NodeConfig {
@@ -24,6 +24,8 @@ pub struct NodeConfig {
     pub net: Arc<wharf_net::ClusterNet>,
     /// In-process handlers of `wasi:http` containers, shared by all nodes of the process.
     pub handlers: Arc<Handlers>,
+    /// What guests keep by `wasi:keyvalue`, shared by all nodes of the process.
+    pub key_value: Arc<KeyValueData>,
     /// The node's own folder: Pods, volumes, logs. Made with mode 0700.
     pub data_dir: PathBuf,
     /// InternalIP.
@@ -57,7 +59,7 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// A node of the usual cluster: DNS at 10.96.0.10, `cluster.local`, no labels or taints of its own, 250 Pods.
+    /// A node of the usual cluster: DNS at 10.96.0.10, `cluster.local`, key-value data in its folder, no labels or taints of its own, 250 Pods.
     #[expect(clippy::too_many_arguments, reason = "these have no sensible default; everything else is a field")]
     pub fn new(
         name: impl Into<String>,
@@ -70,14 +72,16 @@ impl NodeConfig {
         address: Ipv4Addr,
         resolver: Arc<dyn Resolver>,
     ) -> Self {
+        let data_dir = data_dir.into();
         Self {
+            key_value: KeyValueData::at(data_dir.join("keyvalue.redb")),
             name: name.into(),
             client,
             engine,
             images,
             net,
             handlers,
-            data_dir: data_dir.into(),
+            data_dir,
             address,
             external: vec![],
             cluster_dns: vec![IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10))],

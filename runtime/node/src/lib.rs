@@ -11,6 +11,7 @@
 //! | [`native`] | images that are code of this process: cluster DNS in a Pod's place |
 //! | [`http`] | listening for `wasi:http` containers |
 //! | [`network`], [`outgoing`] | a guest's sockets and requests, over `wharf-net` |
+//! | `keyvalue` | `wasi:keyvalue`: the buckets of namespaces |
 //! | [`probes`] | liveness, readiness, startup |
 //! | [`logs`] | a container's output: files, rotation, reading |
 //! | [`streams`], `exec` | what exec, attach and port-forward ask of a Pod, and how a Pod does it |
@@ -28,6 +29,7 @@ mod handlers;
 pub mod http;
 mod images;
 mod ipam;
+mod keyvalue;
 pub mod kubelet;
 pub mod logs;
 mod mirror;
@@ -50,6 +52,7 @@ pub mod world;
 
 pub use config::{LookupError, NodeConfig, NodeError, Resolver};
 pub use handlers::{Handler, Handlers, Registered};
+pub use keyvalue::KeyValueData;
 pub use kubelet::{KubeletTls, serve_kubelet};
 pub use native::{NativeContainer, NativeImage, NativeWork};
 pub use node::Node;

@@ -5,7 +5,7 @@ use super::resolve::{FENCE, Place, detour};
 use rustix::fs::{self as rfs, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 
 /// How often a path is resolved again because somebody put a link there meanwhile.
@@ -106,6 +106,35 @@ impl MountTable {
                 done(fd, p.mount, format!("{}/{name}", p.path))
             }
         }
+    }
+
+    /// The bytes of a file (a path from `/`); `None` when it has more than `most`.
+    pub(crate) fn read(&self, path: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
+        let opened = self.open(&self.root(), path, How { read: true, follow: true, ..How::default() })?;
+        if opened.dir.is_some() {
+            return Err(Errno::ISDIR.into());
+        }
+        let mut bytes = Vec::new();
+        opened.file.take(most + 1).read_to_end(&mut bytes)?;
+        Ok(Some(bytes).filter(|b| b.len() as u64 <= most))
+    }
+
+    /// The names in a folder (a path from `/`) but those that begin with a dot, `most` of them at most; none where there is no folder.
+    pub(crate) fn names(&self, path: &str, most: usize) -> io::Result<Vec<String>> {
+        let how = How { read: true, directory: true, follow: true, ..How::default() };
+        let folder = match self.open(&self.root(), path, how) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(vec![]),
+            opened => opened?.file,
+        };
+        let mut names = vec![];
+        for entry in rfs::Dir::read_from(folder)?.take(most) {
+            if let Ok(name) = entry?.file_name().to_str()
+                && !name.starts_with('.')
+            {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
     }
 
     pub(crate) fn stat(&self, at: &Node, path: &str, follow: bool) -> io::Result<rfs::Stat> {

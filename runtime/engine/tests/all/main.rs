@@ -5,6 +5,7 @@ mod command;
 mod files;
 mod http;
 mod inspect;
+mod interfaces;
 mod limits;
 mod sockets;
 mod support;

@@ -80,6 +80,7 @@ pub fn setup_in(entry: Entry, args: &[&str], root: TempDir, mounts: MountTable) 
         mounts: Arc::new(mounts),
         network: Arc::new(NoNetwork),
         outgoing: Arc::new(NoOutgoing),
+        key_value: Arc::new(NoKeyValue),
         stdin: None,
         terminal: None,
         stdout: log.clone(),

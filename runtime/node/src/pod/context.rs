@@ -16,6 +16,7 @@ use crate::events::Recorder;
 use crate::exec::{Inside, Tools};
 use crate::images::Programs;
 use crate::ipam::Ipam;
+use crate::keyvalue::PodKeyValue;
 use crate::logs::Logs;
 use crate::network::PodNetwork;
 use crate::probes::Target;
@@ -177,6 +178,7 @@ pub(crate) struct PodContext {
     pub(crate) log_dir: PathBuf,
     pub(crate) objects: Objects,
     pub(crate) tokens: Tokens,
+    pub(crate) key_value: PodKeyValue,
     /// There once the Pod is prepared.
     pub(crate) wired: ArcSwapOption<Wired>,
     /// The uid of the Pod in the API: another one than this Pod's where a mirror shows it, and none while there is no mirror.
@@ -208,6 +210,7 @@ impl PodContext {
         Self {
             dir: node.pod_dir(&uid),
             log_dir: node.logs.pod_dir(&namespace, &name, &uid),
+            key_value: PodKeyValue::new(node.config.key_value.clone(), client.clone(), &namespace),
             objects: Objects::new(client.clone(), &namespace),
             tokens: Tokens::new(client, &namespace, &name, &uid),
             wired: ArcSwapOption::empty(),

@@ -104,7 +104,7 @@ pub(crate) async fn create(context: &PodContext, pod: &Pod, name: &str, log_run:
     let mounts = mounts(context, pod, container, &image, &index, prepared.entry.is_http()).await.map_err(|e| failed(e.to_string()))?;
     let id = format!("wasmtime://{}", new_id());
     let log = node.logs.begin(&context.log_dir, name, log_run);
-    let world = world(container, &image, vars, mounts.table, &wired);
+    let world = world(context, container, &image, vars, mounts.table, &wired);
     let (stdin, reader) = Stdin::of(container, &log).filter(|_| !prepared.entry.is_http()).unzip();
     let terminal = stdin.as_ref().and_then(Stdin::terminal);
     let (stdout, stderr) = Sink::both(log.clone(), terminal);
@@ -233,7 +233,7 @@ fn ports(container: &Container, image: &Image) -> Vec<u16> {
 }
 
 /// What the processes of a container have in common.
-fn world(container: &Container, image: &Arc<Image>, env: Vec<(String, String)>, mounts: Arc<MountTable>, wired: &Wired) -> World {
+fn world(context: &PodContext, container: &Container, image: &Arc<Image>, env: Vec<(String, String)>, mounts: Arc<MountTable>, wired: &Wired) -> World {
     let limit = |name: &str| container.resources.as_ref().and_then(|r| r.limits.as_ref()).and_then(|m| m.get(name));
     World {
         image: image.clone(),
@@ -242,6 +242,7 @@ fn world(container: &Container, image: &Arc<Image>, env: Vec<(String, String)>, 
         mounts,
         network: wired.network.clone(),
         outgoing: wired.outgoing.clone(),
+        key_value: Arc::new(context.key_value.clone()),
         memory_limit: limit("memory").and_then(quantity::units).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0),
         cpu: Arc::new(match limit("cpu").and_then(quantity::millis).and_then(|n| u32::try_from(n).ok()) {
             Some(millis) => CpuQuota::new(millis),

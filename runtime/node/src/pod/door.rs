@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::io::StreamReader;
 use tokio_util::sync::CancellationToken;
-use wharf_engine::{Command, ContainerSpec, CpuQuota, Entry, HttpOptions, LogSink, MountTable, Network, Outgoing, TerminalSize, Usage};
+use wharf_engine::{Command, ContainerSpec, CpuQuota, Entry, HttpOptions, KeyValue, LogSink, MountTable, Network, Outgoing, TerminalSize, Usage};
 use wharf_image::Image;
 
 use crate::logs::Log;
@@ -43,6 +43,7 @@ pub(crate) struct World {
     pub(crate) mounts: Arc<MountTable>,
     pub(crate) network: Arc<dyn Network>,
     pub(crate) outgoing: Arc<dyn Outgoing>,
+    pub(crate) key_value: Arc<dyn KeyValue>,
     pub(crate) memory_limit: Option<u64>,
     pub(crate) cpu: Arc<CpuQuota>,
     pub(crate) usage: Arc<Usage>,
@@ -82,6 +83,7 @@ impl World {
             mounts: self.mounts.clone(),
             network: self.network.clone(),
             outgoing: self.outgoing.clone(),
+            key_value: self.key_value.clone(),
             stdin: streams.stdin,
             terminal: streams.terminal,
             stdout: streams.stdout,
