@@ -12,7 +12,7 @@ pub fn registry() -> Result<&'static Registry, Failed> {
     static REGISTRY: OnceLock<Result<Registry, String>> = OnceLock::new();
     let started = REGISTRY.get_or_init(|| {
         let registry = Registry::start().map_err(|error| format!("start the registry: {error}"))?;
-        for name in ["http-p2", "http-p3", "probe", "probe-p3"] {
+        for name in ["http-p2", "http-p3", "probe", "probe-p3", "sdk", "sdk-p3"] {
             registry.add(name, &wasm(name).map_err(|error| error.message().unwrap_or(name).to_owned())?);
         }
         Ok(registry)

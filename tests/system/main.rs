@@ -13,6 +13,7 @@ mod cluster;
 mod control_plane;
 mod deploy;
 mod exec;
+mod functions;
 mod guests;
 mod http;
 mod network;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     trials.extend(control_plane::trials(&shared));
     trials.extend(deploy::trials(&shared));
     trials.extend(exec::trials(&shared));
+    trials.extend(functions::trials(&shared));
     trials.extend(network::trials(&shared));
     trials.extend(own_registry::trials(&shared));
     trials.extend(serverless::trials(&shared));

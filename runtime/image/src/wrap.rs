@@ -1,5 +1,9 @@
 //! WASI 0.1 core modules become components: the adapter gives them a WASI 0.2 world.
 //!
+//! A module that is no command is a reactor. What it exports and imports beyond WASI 0.1 is said by the component type that its
+//! toolchain embedded. One that has none, and exports `wasi:http/incoming-handler`, is a function (`sdk/wit/function`): so
+//! languages whose compilers know nothing of components need no other tools.
+//!
 //! The adapter knows of an exit only whether it was a success, so `proc_exit` is led past it, to
 //! `wasi:cli/exit.exit-with-code`: exit codes stay numbers.
 
@@ -19,10 +23,15 @@ const EXIT_INTERFACE: &str = "wasi:cli/exit@0.2.12";
 pub(crate) fn wrap(module: &[u8], exports: &[String]) -> Result<Vec<u8>, String> {
     let command = exports.iter().any(|e| e == "_start");
     let bytes = if command { adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER } else { adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER };
-    let redirected = redirect_exit(module).map_err(|e| e.to_string())?;
+    let mut redirected = redirect_exit(module).map_err(|e| e.to_string())?;
+    if let Some(version) = function_without_type(module, exports)? {
+        embed_function(redirected.get_or_insert_with(|| module.to_vec()), version)?;
+    }
     let exit = redirected.as_ref().map(|_| exit_adapter()).transpose()?;
     ComponentEncoder::default()
         .validate(true)
+        // A reactor's own allocator may not be ready yet when the adapter wants memory.
+        .realloc_via_memory_grow(!command)
         .module(redirected.as_deref().unwrap_or(module))
         .and_then(|encoder| encoder.adapter(PREVIEW1, bytes))
         .and_then(|encoder| match &exit {
@@ -31,6 +40,46 @@ pub(crate) fn wrap(module: &[u8], exports: &[String]) -> Result<Vec<u8>, String>
         })
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| format!("core module cannot become a component: {}", chain(&error)))
+}
+
+/// The handler that a function exports, up to its version.
+const HANDLER: &str = "wasi:http/incoming-handler@";
+/// The world of functions, each package after those that it names; and the version of WASI that they name.
+const FUNCTION: &[(&str, &str)] = &[
+    ("io.wit", include_str!("../../../sdk/wit/function/deps/io.wit")),
+    ("clocks.wit", include_str!("../../../sdk/wit/function/deps/clocks.wit")),
+    ("http.wit", include_str!("../../../sdk/wit/function/deps/http.wit")),
+    ("config.wit", include_str!("../../../sdk/wit/function/deps/config.wit")),
+    ("logging.wit", include_str!("../../../sdk/wit/function/deps/logging.wit")),
+    ("keyvalue.wit", include_str!("../../../sdk/wit/function/deps/keyvalue.wit")),
+    ("world.wit", include_str!("../../../sdk/wit/function/world.wit")),
+];
+const FUNCTION_VERSION: &str = "0.2.10";
+
+/// The version of WASI 0.2 that a function's export names, if the module is one, and has no component type.
+fn function_without_type<'a>(module: &[u8], exports: &'a [String]) -> Result<Option<&'a str>, String> {
+    let version = exports.iter().find_map(|e| e.strip_prefix(HANDLER)?.strip_suffix("#handle"));
+    let Some(version) = version.filter(|v| v.strip_prefix("0.2.").is_some_and(|patch| patch.parse::<u8>().is_ok())) else { return Ok(None) };
+    for payload in Parser::new(0).parse_all(module) {
+        if let Payload::CustomSection(section) = payload.map_err(|e| e.to_string())?
+            && section.name().starts_with("component-type")
+        {
+            return Ok(None);
+        }
+    }
+    Ok(Some(version))
+}
+
+fn embed_function(module: &mut Vec<u8>, version: &str) -> Result<(), String> {
+    let mut resolve = Resolve::default();
+    let mut last = None;
+    for (name, text) in FUNCTION {
+        let text = text.replace(FUNCTION_VERSION, version);
+        last = Some(resolve.push_str(name, &text).map_err(|e| format!("the world of functions: {e:?}"))?);
+    }
+    let package = last.ok_or("the world of functions is empty")?;
+    let world = resolve.select_world(&[package], Some("function")).map_err(|e| format!("the world of functions: {e:?}"))?;
+    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8).map_err(|e| format!("the world of functions: {e:?}"))
 }
 
 /// The error and its causes, on one line.
