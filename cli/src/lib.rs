@@ -8,6 +8,7 @@ mod data;
 mod deploy;
 mod dev;
 mod kubeconfig;
+mod new;
 mod plugin;
 mod plugins;
 mod process;
@@ -39,6 +40,8 @@ enum Command {
     Server(server::Arguments),
     /// Start a node that joins the control plane of `wharf server`.
     Agent(agent::Arguments),
+    /// Make the beginnings of a function in Rust, JavaScript, Python, Go or C.
+    New(new::Arguments),
     /// Deploy a component, or the project of a folder, and print its URL.
     Deploy(Box<deploy::Arguments>),
     /// Deploy the project of a folder, again at every change, and show what it logs.
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Up(arguments) => up::run(*arguments),
         Command::Server(arguments) => server::run(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
+        Command::New(arguments) => new::run(&arguments),
         Command::Deploy(arguments) => deploy::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Undeploy(arguments) => undeploy::run(&arguments),
