@@ -18,7 +18,7 @@ const FOLDERS: &[&str] = &["runtime/builtin", "examples", "examples/plugins", "t
 /// What a committed component was built from.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
-    /// SHA-256 over Cargo.toml, Cargo.lock and everything below `src`; of packages of this repository that it depends on, likewise.
+    /// SHA-256 over Cargo.toml, Cargo.lock and everything below `src`.
     sources: String,
     /// SHA-256 of the component.
     wasm: String,
@@ -106,19 +106,9 @@ impl Guest {
             list(&self.folder.join(input), &mut files)?;
         }
         files.sort();
-        let mut theirs = Vec::new();
-        for package in neighbours(&self.folder)? {
-            for part in ["src", "wit"].map(|part| package.join(part)).into_iter().filter(|part| part.is_dir()) {
-                list(&part, &mut theirs)?;
-            }
-            theirs.push(package.join("Cargo.toml"));
-        }
-        theirs.sort();
-        theirs.dedup();
-        files.extend(theirs);
         let mut all = Sha256::new();
         for file in files {
-            let name = file.strip_prefix(&self.folder).unwrap_or(&file).to_string_lossy().replace('\\', "/");
+            let name = file.strip_prefix(&self.folder)?.to_string_lossy().replace('\\', "/");
             let bytes = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
             all.update(format!("{name} {}\n", hex::encode(Sha256::digest(bytes))));
         }
@@ -173,21 +163,6 @@ impl Guest {
         }
         bail!("it built no component in {}", folder.display())
     }
-}
-
-/// Folders of the packages that a package depends on by path, and those that they do, relative to where we are.
-fn neighbours(folder: &Path) -> Result<Vec<PathBuf>> {
-    let manifest = fs::read_to_string(folder.join("Cargo.toml")).with_context(|| format!("read {}/Cargo.toml", folder.display()))?;
-    let mut found = Vec::new();
-    for line in manifest.lines() {
-        let Some((path, _)) = line.split_once("path = \"").and_then(|(_, rest)| rest.split_once('"')) else { continue };
-        let package = folder.join(path);
-        if package.join("Cargo.toml").is_file() {
-            found.extend(neighbours(&package)?);
-            found.push(package);
-        }
-    }
-    Ok(found)
 }
 
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
