@@ -1,20 +1,24 @@
 //! Images and guests that are broken or hostile: each gets its clear error in the right place, and the neighbours go on.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::json;
 
 use crate::cluster::{Cluster, Shared, eventually};
-use crate::deploy::probe;
-use crate::guests;
+use crate::deploy::{answers, probe, web};
 use crate::registry::digest;
+use crate::{guests, http};
 
 /// All tests of this file.
 pub fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
     vec![
         shared.test("bad_images::each_is_told_in_words", each_is_told_in_words),
         shared.test("bad_images::a_spinning_guest_can_be_deleted", a_spinning_guest_can_be_deleted),
+        Trial::test("bad_images::a_module_that_compiles_for_ever_is_refused", a_module_that_compiles_for_ever_is_refused),
+        Trial::test("bad_images::the_neighbour_of_a_spinning_guest_keeps_its_speed", the_neighbour_of_a_spinning_guest_keeps_its_speed),
     ]
 }
 
@@ -77,6 +81,87 @@ fn each_is_told_in_words(cluster: &Cluster) -> Result<(), Failed> {
     Ok(())
 }
 
+/// A component that is small and valid, and takes minutes to compile: a thousand values that live through ten thousand loops.
+fn endless() -> Vec<u8> {
+    const VALUES: usize = 1000;
+    const LOOPS: usize = 10_000;
+    let get = |n: usize| [&[0x20][..], &leb(n)].concat();
+    let mut code = Vec::new();
+    for n in 0..VALUES {
+        // i32.load of a place of its own, local.set
+        code.extend([&[0x41, 0, 0x28, 2][..], &leb(n * 4), &[0x21], &leb(n)].concat());
+    }
+    for n in 0..LOOPS {
+        let (one, other) = (n % VALUES, (n * 7 + 1) % VALUES);
+        // loop; the sum of two, which one of them becomes; br_if; end
+        code.extend([&[0x03, 0x40][..], &get(one), &get(other), &[0x6a, 0x22], &leb(one), &[0x0d, 0, 0x0b]].concat());
+    }
+    code.extend(get(0));
+    for n in 1..VALUES {
+        code.extend([get(n), vec![0x6a]].concat());
+    }
+    let body = [&[1][..], &leb(VALUES), &[0x7f], &code, &[0x0b]].concat();
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    module.extend(section(1, &[1, 0x60, 0, 1, 0x7f])); // (func (result i32))
+    module.extend(section(3, &[1, 0]));
+    module.extend(section(5, &[1, 0, 1])); // (memory 1)
+    module.extend(section(7, b"\x01\x03run\0\0")); // (export "run" (func 0))
+    module.extend(section(10, &[&[1][..], &leb(body.len()), &body].concat()));
+    let name = b"wasi:cli/run@0.2.0";
+    let mut component = EMPTY.to_vec();
+    component.extend(section(1, &module));
+    component.extend(section(2, &[1, 0, 0, 0])); // (core instance (instantiate 0))
+    component.extend(section(6, b"\x01\0\0\x01\0\x03run")); // (alias core export 0 "run" (core func))
+    component.extend(section(7, &[2, 0x6a, 0, 0, 0x40, 0, 0, 0])); // (type (result)) (type (func (result 0)))
+    component.extend(section(8, &[1, 0, 0, 0, 0, 1])); // (func (canon lift (core func 0)))
+    component.extend(section(5, b"\x01\x01\x01\0\x03run\x01\0")); // (instance (export "run" (func 0)))
+    component.extend(section(11, &[&[1, 0, name.len() as u8][..], name, &[5, 0, 0]].concat()));
+    component
+}
+
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [&[id][..], &leb(content.len()), content].concat()
+}
+
+fn leb(mut n: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while n >= 0x80 {
+        bytes.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    bytes.push(n as u8);
+    bytes
+}
+
+fn a_module_that_compiles_for_ever_is_refused() -> Result<(), Failed> {
+    let cluster = Cluster::start(&["--compile-seconds", "2"])?;
+    let namespace = cluster.namespace("endless")?;
+    let path = format!("/api/v1/namespaces/{namespace}/pods");
+    let image = guests::registry()?.add("bad/endless", &endless());
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "endless"}, "spec": {"containers": [{"name": "c", "image": image}]}});
+    cluster.api.create(&path, &pod)?;
+    let words = "failed to compile";
+    let pod = cluster.pod_until(&namespace, "endless", "waiting with the reason", |pod| {
+        let waiting = &pod["status"]["containerStatuses"][0]["state"]["waiting"];
+        matches!(waiting["reason"].as_str(), Some("ErrImagePull" | "ImagePullBackOff")) && waiting["message"].as_str().is_some_and(|m| m.contains(words))
+    })?;
+    let message = pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"].to_string();
+    // By its processor's time or, where there is none to be had, by the clock.
+    let told = ["2s", "20s"].iter().any(|after| message.contains(&format!("stopped after {after}: the module takes longer to compile than this node allows")));
+    if !told || pod["status"]["phase"] != "Pending" {
+        return Err(pod["status"].to_string().into());
+    }
+    eventually("an Event that says why", || {
+        let events = cluster.events(&namespace, "endless")?;
+        let told = events.iter().any(|e| e.starts_with("Failed: ") && e.contains(words) && e.contains("takes longer to compile"));
+        if told { Ok(()) } else { Err(events.join("\n").into()) }
+    })?;
+    // The node goes on: another image is pulled and compiled.
+    cluster.api.create(&path, &probe("well", &["hello"], json!({}))?)?;
+    cluster.pod_until(&namespace, "well", "ended", |pod| pod["status"]["phase"] == "Succeeded")?;
+    Ok(())
+}
+
 fn a_spinning_guest_can_be_deleted(cluster: &Cluster) -> Result<(), Failed> {
     let namespace = cluster.namespace("spin")?;
     let path = format!("/api/v1/namespaces/{namespace}/pods");
@@ -90,4 +175,61 @@ fn a_spinning_guest_can_be_deleted(cluster: &Cluster) -> Result<(), Failed> {
         404 => Ok(()),
         code => Err(code.to_string().into()),
     })
+}
+
+/// The speed of a neighbour that a spinning guest has to leave it.
+const KEPT: f64 = 0.8;
+/// Comparisons before there is a verdict, and at most: on a machine that does other things as well, single ones say little.
+const COMPARISONS: std::ops::RangeInclusive<usize> = 5..=25;
+
+fn the_neighbour_of_a_spinning_guest_keeps_its_speed() -> Result<(), Failed> {
+    let cluster = Cluster::start(&[])?;
+    let namespace = cluster.namespace("neighbour")?;
+    cluster.create(&namespace, &web("web", &guests::image("http-p2")?, "web.example", 1))?;
+    answers(&cluster, "web.example", "/", "Hello, WASI!")?;
+    let path = format!("/api/v1/namespaces/{namespace}/pods");
+    let mut kept = Vec::new();
+    let mut before = served(cluster.http, "web.example")?;
+    for comparison in 1..=*COMPARISONS.end() {
+        let name = format!("spinner-{comparison}");
+        cluster.api.create(&path, &probe(&name, &["spin"], json!({}))?)?;
+        cluster.pod_ready(&namespace, &name)?;
+        let beside = served(cluster.http, "web.example")?;
+        let spinner = cluster.api.get(&format!("{path}/{name}"))?;
+        if spinner["status"]["phase"] != "Running" {
+            return Err(format!("it did not spin all the time: {}", spinner["status"]).into());
+        }
+        cluster.api.delete(&format!("{path}/{name}?gracePeriodSeconds=0"))?;
+        eventually("the spinner to be gone", || match cluster.api.request("GET", &format!("{path}/{name}"), "", None)?.status {
+            404 => Ok(()),
+            code => Err(code.to_string().into()),
+        })?;
+        let after = served(cluster.http, "web.example")?;
+        kept.push(beside * 2.0 / (before + after));
+        before = after;
+        kept.sort_by(f64::total_cmp);
+        if comparison >= *COMPARISONS.start() && kept[kept.len() / 2] >= KEPT {
+            return Ok(());
+        }
+    }
+    Err(format!("the neighbour kept these parts of its requests/s: {kept:.2?}").into())
+}
+
+/// Requests per second that two clients get answered.
+fn served(at: SocketAddr, host: &'static str) -> Result<f64, Failed> {
+    const TIME: Duration = Duration::from_millis(300);
+    let client = move || {
+        let (begin, mut count) = (Instant::now(), 0);
+        while begin.elapsed() < TIME {
+            let answer = http::get(at, host, "/")?;
+            if answer.status != 200 {
+                return Err(Failed::from(format!("{} {}", answer.status, answer.text())));
+            }
+            count += 1;
+        }
+        Ok(f64::from(count) / begin.elapsed().as_secs_f64())
+    };
+    let other = std::thread::spawn(client);
+    let own = client()?;
+    Ok(own + other.join().map_err(|_| "a client panicked")??)
 }

@@ -1,6 +1,6 @@
 //! A small blocking client of the API over TLS, so that the tests need nothing but cargo.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,12 +76,37 @@ impl Client {
         &self.host
     }
 
-    /// Any request.
-    pub fn request(&self, method: &str, path: &str, content_type: &str, body: Option<&[u8]>) -> Result<Answer, Failed> {
+    fn connect(&self) -> Result<Connection, Failed> {
         let tcp = TcpStream::connect(&self.host)?;
         tcp.set_read_timeout(Some(Duration::from_secs(60)))?;
         let name = ServerName::try_from(self.host.rsplit_once(':').map_or(self.host.as_str(), |(host, _)| host).to_owned())?;
-        let mut stream = StreamOwned::new(ClientConnection::new(self.tls.clone(), name)?, tcp);
+        Ok(StreamOwned::new(ClientConnection::new(self.tls.clone(), name)?, tcp))
+    }
+
+    /// A watch: its events, one a line, for as long as the server goes on.
+    pub fn watch(&self, path: &str) -> Result<Watch, Failed> {
+        let mut stream = self.connect()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\n\r\n", self.host)?;
+        let mut watch = Watch { stream: BufReader::new(stream), held: Vec::new(), length: None };
+        let status = watch.line()?;
+        loop {
+            let header = watch.line()?.to_ascii_lowercase();
+            match header.strip_prefix("content-length:") {
+                Some(length) => watch.length = length.trim().parse().ok(),
+                None if header.is_empty() => break,
+                None => {}
+            }
+        }
+        match status.split(' ').nth(1) {
+            Some("200") => Ok(watch),
+            Some("410") => Err("410".into()),
+            _ => Err(format!("{path}: {status}").into()),
+        }
+    }
+
+    /// Any request.
+    pub fn request(&self, method: &str, path: &str, content_type: &str, body: Option<&[u8]>) -> Result<Answer, Failed> {
+        let mut stream = self.connect()?;
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAccept: application/json\r\n", self.host);
         if let Some(token) = &self.token {
             head.push_str(&format!("Authorization: Bearer {token}\r\n"));
@@ -163,6 +188,53 @@ impl Client {
             return Err(format!("{method} {path}: {} {}", answer.status, answer.text()).into());
         }
         answer.json()
+    }
+}
+
+type Connection = StreamOwned<ClientConnection, TcpStream>;
+
+/// The events of a watch.
+pub struct Watch {
+    stream: BufReader<Connection>,
+    /// The beginning of a line whose end is in a chunk to come.
+    held: Vec<u8>,
+    /// Of an answer that is no stream, how long it is.
+    length: Option<usize>,
+}
+
+impl Watch {
+    /// A line of the protocol's own.
+    fn line(&mut self) -> Result<String, Failed> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err("the server is gone".into());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+impl Iterator for Watch {
+    type Item = Value;
+
+    /// The next event; none once the server has ended the watch, or has gone.
+    fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.held.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.held.drain(..=end).collect();
+                return serde_json::from_slice(&line).ok();
+            }
+            let (size, end) = match self.length {
+                Some(length) => (length, 0),
+                None => (usize::from_str_radix(&self.line().ok()?, 16).ok()?, 2),
+            };
+            if size == 0 {
+                return None;
+            }
+            self.length = self.length.map(|_| 0);
+            let mut chunk = vec![0; size + end];
+            self.stream.read_exact(&mut chunk).ok()?;
+            self.held.extend_from_slice(&chunk[..size]);
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
 }
 
 /// Deployment, Service and Ingress of an HTTP image.
-fn web(name: &str, image: &str, host: &str, replicas: u32) -> String {
+pub fn web(name: &str, image: &str, host: &str, replicas: u32) -> String {
     format!(
         r#"
 apiVersion: apps/v1
@@ -83,7 +83,8 @@ fn ended(cluster: &Cluster, namespace: &str, name: &str) -> Result<Value, Failed
     Ok(pod["status"]["containerStatuses"][0]["state"]["terminated"].clone())
 }
 
-fn answers(cluster: &Cluster, host: &str, path: &str, wanted: &str) -> Result<(), Failed> {
+/// Waits until a path of a host of the Ingress answers 200 with these words.
+pub fn answers(cluster: &Cluster, host: &str, path: &str, wanted: &str) -> Result<(), Failed> {
     eventually(&format!("http://{host}{path}"), || {
         let answer = http::get(cluster.http, host, path)?;
         if answer.status == 200 && answer.text().contains(wanted) { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text()).into()) }

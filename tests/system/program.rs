@@ -58,7 +58,12 @@ fn a_typing_error_is_explained() -> Result<(), Failed> {
 fn a_taken_port_names_the_flag() -> Result<(), Failed> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let folder = TempDir::new()?;
+    let kubeconfig = folder.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, "of a cluster that was here before")?;
     let (text, code) = run(&["up", "--data-dir", &folder.path().to_string_lossy(), "--api-addr", &taken.local_addr()?.to_string()])?;
+    if kubeconfig.exists() {
+        return Err("there is a kubeconfig, and no API that answers".into());
+    }
     must_contain(&text, &[&taken.local_addr()?.to_string(), "choose another address with --api-addr", "Address already in use"])?;
     if code == 1 { Ok(()) } else { Err(format!("exit code {code}").into()) }
 }

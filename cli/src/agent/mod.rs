@@ -100,7 +100,7 @@ async fn serve(arguments: &Arguments, logs: &Logs) -> Result<()> {
     routes.claim_services().await?;
     let net = ClusterNet::new(PodNet::new(Mode::Routed));
     let engine = wharf_engine::Engine::new(wharf_engine::EngineConfig::default()).context("set up the WebAssembly engine")?;
-    let images = open_images(&folder, &engine, &joined.ca, own_registry(arguments.server.as_str(), &joined.identity), false)?;
+    let images = open_images(&folder, &engine, &joined.ca, own_registry(arguments.server.as_str(), &joined.identity), false, None)?;
     let (dns, resolver) = names::start(joined.client.clone(), &net, &group);
     let listener = TcpListener::bind((address, KUBELET_PORT)).await;
     let listener = listener.with_context(|| format!("listen at {address}:{KUBELET_PORT} for the kubelet API"))?;

@@ -77,7 +77,7 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     let engine = wharf_engine::EngineConfig { max_instances: Some(PLUGIN_INSTANCES), ..wharf_engine::EngineConfig::default() };
     let engine = wharf_engine::Engine::new(engine).context("set up the WebAssembly engine")?;
     let registry = own_registry(&format!("https://{}", reachable(api)), &identity);
-    let images = open_images(&folder, &engine, pki.ca_certificate(), registry, false)?;
+    let images = open_images(&folder, &engine, pki.ca_certificate(), registry, false, None)?;
     let plugins = plugins::host(move || Ok(engine.clone()), images);
     let wiring = Wiring { pki: pki.clone(), nodes: Arc::new(kubelets), pods: None, advertise: advertised, plugins, chain: None, edge: Edge::Nodes };
     let (sender, mut failures) = mpsc::channel(1);

@@ -64,6 +64,12 @@ impl Cluster {
         stop: &CancellationToken,
         progress: &Progress,
     ) -> Result<Cluster> {
+        // Whoever waits for the file waits for this cluster, not for one that was there before.
+        let own = folder.join("kubeconfig");
+        match std::fs::remove_file(&own) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(|| format!("remove {}", own.display())),
+            _ => {}
+        }
         let api_listener = listen(arguments.api_addr, "--api-addr", "the API").await?;
         let http_listener = listen(arguments.http_addr, "--http-addr", "Ingress over HTTP").await?;
         let https_listener = listen(arguments.https_addr, "--https-addr", "Ingress over HTTPS").await?;
@@ -93,7 +99,7 @@ impl Cluster {
         // To the registry, all nodes of this process are the first one.
         let identity = pki.client(&format!("system:node:{}", nodes[0]), &["system:nodes"]).context("the nodes' certificate for the registry")?;
         let registry = own_registry(&format!("https://{}", reachable(api)), &identity);
-        let images = open_images(folder, &engine, pki.ca_certificate(), registry, true)?;
+        let images = open_images(folder, &engine, pki.ca_certificate(), registry, true, arguments.compile_seconds)?;
         let plugins = plugins::host(
             {
                 let engine = engine.clone();
@@ -114,7 +120,6 @@ impl Cluster {
         let control = Control::start(folder, wiring, api_listener, Options::default(), &sender).await?;
         let server = control.server().clone();
         let ours = pki.kubeconfig(kubeconfig::NAME, &format!("https://{}", reachable(api)));
-        let own = folder.join("kubeconfig");
         write_private(&own, ours.as_bytes())?;
         progress.step("API server, on the objects of the data folder");
 
@@ -330,12 +335,23 @@ fn loopback_mode() -> Mode {
 }
 
 /// The image store of this process's nodes, which trusts registries with the cluster's certificates too.
-pub(crate) fn open_images(folder: &Folder, engine: &wharf_engine::Engine, cluster_ca: &str, own: OwnRegistry, aliases: bool) -> Result<Images> {
+pub(crate) fn open_images(
+    folder: &Folder,
+    engine: &wharf_engine::Engine,
+    cluster_ca: &str,
+    own: OwnRegistry,
+    aliases: bool,
+    compile_seconds: Option<u64>,
+) -> Result<Images> {
     let compile = CompileCommand::current_exe().context("find our own executable")?;
     let compatibility = wharf_image::Compatibility { p2: engine.compatibility(wharf_engine::Flavor::P2), p3: engine.compatibility(wharf_engine::Flavor::P3) };
     let mut options = wharf_image::Options::new(compile, compatibility, wharf_image::Offers::new(wharf_engine::offers()));
     if aliases {
         options.aliases = wharf_image::Aliases::tutorials();
+    }
+    if let Some(seconds) = compile_seconds {
+        options.limits.compile_cpu = Duration::from_secs(seconds);
+        options.limits.compile_wall = Duration::from_secs(seconds.saturating_mul(10));
     }
     options.transport.extra_roots.push(cluster_ca.as_bytes().to_vec());
     options.transport.own = Some(own);

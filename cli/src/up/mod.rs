@@ -65,6 +65,9 @@ pub(crate) struct Arguments {
     /// Reach the nodes' kubelet API over TLS, as separate processes do, instead of by a call.
     #[arg(long, hide = true)]
     kubelet_over_tls: bool,
+    /// How much processor time the compilation of one module may take, and a tenth of the time that it may take by the clock.
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    compile_seconds: Option<u64>,
     /// Log more: -v what happens, -vv how. `RUST_LOG` says it in detail.
     #[arg(long, short, action = clap::ArgAction::Count)]
     verbose: u8,
