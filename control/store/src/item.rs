@@ -97,6 +97,11 @@ impl Item {
         Item { key, revision, frame: frame.into(), kind, revision_at, attributes: OnceLock::new() }
     }
 
+    /// A version out of the parts that it had.
+    pub(crate) fn unpacked(key: Arc<str>, revision: u64, kind: EventKind, revision_at: u32, frame: Vec<u8>) -> Item {
+        Item { key, revision, frame: frame.into(), kind, revision_at, attributes: OnceLock::new() }
+    }
+
     /// The key.
     pub fn key(&self) -> &Arc<str> {
         &self.key
@@ -127,6 +132,11 @@ impl Item {
     /// must ask for the same type; another gets a fresh default of its own through `parse` each time.
     pub fn attributes<T: Any + Send + Sync>(&self, parse: impl FnOnce(&[u8]) -> T) -> Option<&T> {
         self.attributes.get_or_init(|| Box::new(parse(self.json()))).downcast_ref()
+    }
+
+    /// How its watch event's line begins.
+    pub(crate) fn kind(&self) -> EventKind {
+        self.kind
     }
 
     pub(crate) fn revision_at(&self) -> u32 {

@@ -15,6 +15,7 @@
 mod cache;
 mod history;
 mod item;
+mod packed;
 mod redb;
 mod write;
 

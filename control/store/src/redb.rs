@@ -33,6 +33,8 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 512;
 /// How often history is trimmed while nobody writes.
 const IDLE: Duration = Duration::from_secs(30);
+/// How often old history is packed, some of it while nobody writes.
+const PACK: Duration = Duration::from_secs(1);
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +47,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { history: Limits::default(), page_cache: 8 << 20 }
+        Options { history: Limits::default(), page_cache: 3 << 20 }
     }
 }
 
@@ -183,12 +185,21 @@ struct Writer {
 impl Writer {
     fn run(mut self, requests: &Receiver<Request>) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut trimmed = Instant::now();
         loop {
-            match requests.recv_timeout(IDLE) {
+            match requests.recv_timeout(PACK) {
                 Ok(request) => batch.push(request),
                 Err(RecvTimeoutError::Timeout) => {
-                    self.cache.trim();
-                    continue;
+                    while batch.is_empty() && self.cache.pack() {
+                        batch.extend(requests.try_recv());
+                    }
+                    if trimmed.elapsed() > IDLE {
+                        self.cache.trim();
+                        trimmed = Instant::now();
+                    }
+                    if batch.is_empty() {
+                        continue;
+                    }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
