@@ -80,6 +80,10 @@ impl Typed for ConfigMap {
 
 impl Typed for Pod {
     fn strip(&mut self) {
+        // What is read element by element has room for more of them; there may be a great many Pods.
+        if let Some(owners) = &mut self.metadata.owner_references {
+            owners.shrink_to_fit();
+        }
         if let Some(spec) = &mut self.spec {
             spec.volumes = None;
             spec.affinity = spec.affinity.take().and_then(to_a_name);
@@ -95,6 +99,15 @@ impl Typed for Pod {
                     ..Container::default()
                 };
             }
+            // What is read of them is ports and resources, and most have none.
+            let says = |c: &Container| {
+                let some = |m: &Option<BTreeMap<_, _>>| m.as_ref().is_some_and(|m| !m.is_empty());
+                c.ports.is_some() || c.resources.as_ref().is_some_and(|r| some(&r.requests) || some(&r.limits))
+            };
+            spec.containers.retain(says);
+            spec.containers.shrink_to_fit();
+            spec.init_containers = spec.init_containers.take().map(|c| c.into_iter().filter(says).collect()).filter(|c: &Vec<_>| !c.is_empty());
+            spec.tolerations.iter_mut().for_each(Vec::shrink_to_fit);
         }
         if let Some(status) = &mut self.status {
             status.ephemeral_container_statuses = None;
@@ -106,6 +119,10 @@ impl Typed for Pod {
                 container.resources = None;
                 container.allocated_resources = None;
             }
+            status.conditions.iter_mut().for_each(Vec::shrink_to_fit);
+            status.container_statuses.iter_mut().for_each(Vec::shrink_to_fit);
+            status.pod_ips.iter_mut().for_each(Vec::shrink_to_fit);
+            status.host_ips.iter_mut().for_each(Vec::shrink_to_fit);
         }
     }
 

@@ -35,7 +35,8 @@ pub(super) async fn container(
         return refuse(StatusCode::NOT_FOUND, format!("pod \"{name}\" not found\n"));
     };
     let view = context.view.load_full();
-    let known = view.pod.as_deref().is_some_and(|p| record::container(p, &container).is_some());
+    let pod = view.pod.as_ref().map(|kept| kept.pod());
+    let known = pod.as_deref().is_some_and(|p| record::container(p, &container).is_some());
     if !known {
         return refuse(StatusCode::NOT_FOUND, format!("container \"{container}\" not found in pod \"{name}\"\n"));
     }
@@ -43,7 +44,7 @@ pub(super) async fn container(
         Ok(options) => options,
         Err(words) => return refuse(StatusCode::BAD_REQUEST, words),
     };
-    let run = match run(&view.record, view.pod.as_deref(), &name, &container, is_set(query.previous.as_deref())) {
+    let run = match run(&view.record, pod.as_deref(), &name, &container, is_set(query.previous.as_deref())) {
         Ok(run) => run,
         Err(words) => return refuse(StatusCode::BAD_REQUEST, words),
     };

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use wharf_engine::Outgoing;
 
 use super::door::Door;
+use super::kept::Kept;
 use super::record::{PodRecord, containers};
 use crate::events::Recorder;
 use crate::exec::{Inside, Tools};
@@ -196,7 +197,7 @@ pub(crate) struct Wired {
 /// What the kubelet API shows of a Pod.
 #[derive(Default)]
 pub(crate) struct View {
-    pub(crate) pod: Option<Arc<Pod>>,
+    pub(crate) pod: Option<Arc<Kept>>,
     pub(crate) record: Arc<PodRecord>,
     /// By container: the way into it, while it runs.
     pub(crate) doors: HashMap<String, Arc<Door>>,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::create::{Created, Failure};
+use super::kept::Kept;
 use crate::probes::{ProbeKind, Report};
 
 /// A worker's letter box.
@@ -21,7 +21,7 @@ pub(crate) struct Inbox {
 #[derive(Default)]
 pub(crate) struct Letters {
     /// The Pod, as the API has it now.
-    pub(crate) pod: Option<Arc<Pod>>,
+    pub(crate) pod: Option<Arc<Kept>>,
     /// The API has it no more; once true, in all letters.
     pub(crate) gone: bool,
     /// The node stops.
@@ -55,7 +55,7 @@ pub(crate) enum Message {
 }
 
 impl Inbox {
-    pub(crate) fn pod(&self, pod: Arc<Pod>) {
+    pub(crate) fn pod(&self, pod: Arc<Kept>) {
         self.inner.lock().pod = Some(pod);
         self.arrived.notify_one();
     }

@@ -22,8 +22,8 @@ pub struct PodRecord {
     pub released: bool,
     /// When the node took the Pod.
     pub started_at: Option<Timestamp>,
-    /// Containers by name, init containers among them.
-    pub containers: BTreeMap<String, Record>,
+    /// Containers by name, init containers among them. (A map's node has room for eleven: boxed, so that it is not of their size.)
+    pub containers: BTreeMap<String, Box<Record>>,
     /// Why the node refused the Pod or ended it before its time; its phase is `Failed` then.
     pub verdict: Option<Verdict>,
 }
@@ -199,7 +199,7 @@ mod tests {
         r.end(1, "Error", None, t(5));
         r.start("b".into(), t(6));
         assert_eq!((r.restarts, r.last.as_ref().unwrap().exit_code), (1, 1));
-        let mut pod = PodRecord { containers: [("c".to_owned(), r)].into(), ..Default::default() };
+        let mut pod = PodRecord { containers: [("c".to_owned(), Box::new(r))].into(), ..Default::default() };
         let text = serde_json::to_string(&pod).unwrap();
         let again: PodRecord = serde_json::from_str(&text).unwrap();
         assert_eq!(again, pod);

@@ -11,11 +11,11 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::record::{Ended, PodRecord, Record, Role, State, containers, ephemeral};
-use super::sync::Activity;
+use super::sync::{Activities, Activity};
 use crate::quantity;
 
 /// The status that the Pod should have.
-pub fn status(pod: &Pod, record: &PodRecord, activity: &BTreeMap<String, Activity>, prepared: bool, host_ip: IpAddr, now: Timestamp) -> PodStatus {
+pub fn status(pod: &Pod, record: &PodRecord, activity: &Activities, prepared: bool, host_ip: IpAddr, now: Timestamp) -> PodStatus {
     let old = pod.status.clone().unwrap_or_default();
     let mut out = PodStatus {
         observed_generation: pod.metadata.generation,
@@ -47,14 +47,14 @@ pub fn status(pod: &Pod, record: &PodRecord, activity: &BTreeMap<String, Activit
     let (mut init, mut main) = (vec![], vec![]);
     let mut all = vec![];
     for (role, c) in containers(pod) {
-        let one = record.containers.get(&c.name);
-        let act = activity.get(&c.name);
+        let one = record.containers.get(&c.name).map(|r| &**r);
+        let act = activity.get(&c.name).map(|a| &**a);
         all.push((role, one));
         let status = container_status(c, one, act, role, waiting);
         if role == Role::Main { main.push(status) } else { init.push(status) }
     }
     let debug = ephemeral(pod).map(|c| {
-        let status = container_status(&c, record.containers.get(&c.name), activity.get(&c.name), Role::Ephemeral, waiting);
+        let status = container_status(&c, record.containers.get(&c.name).map(|r| &**r), activity.get(&c.name).map(|a| &**a), Role::Ephemeral, waiting);
         ContainerStatus { started: None, ready: false, ..status }
     });
     let debug: Vec<_> = debug.collect();
@@ -292,10 +292,10 @@ mod tests {
         let record = PodRecord {
             ip: Some("10.244.0.5".parse().unwrap()),
             started_at: Some(t(0)),
-            containers: world.iter().map(|(n, r, _)| ((*n).to_owned(), r.clone())).collect(),
+            containers: world.iter().map(|(n, r, _)| ((*n).to_owned(), Box::new(r.clone()))).collect(),
             ..Default::default()
         };
-        let activity = world.iter().map(|(n, _, a)| ((*n).to_owned(), a.clone())).collect();
+        let activity = world.iter().map(|(n, _, a)| ((*n).to_owned(), Box::new(a.clone()))).collect();
         let s = status(&pod, &record, &activity, true, "10.88.0.1".parse().unwrap(), t(100));
         let mut text = format!("{} {}\n", s.phase.unwrap(), s.pod_ip.unwrap());
         for c in s.conditions.unwrap() {

@@ -15,7 +15,7 @@ pub struct World<'a> {
     /// What the node remembers of it.
     pub record: &'a PodRecord,
     /// What goes on right now, by container; nothing for a container that is at rest.
-    pub activity: &'a BTreeMap<String, Activity>,
+    pub activity: &'a Activities,
     /// Address, volumes and folders are there.
     pub prepared: bool,
     /// The Pod is to end: since when it was told to.
@@ -23,6 +23,9 @@ pub struct World<'a> {
     /// The time.
     pub now: Timestamp,
 }
+
+/// What goes on with the containers, by name. (Boxed, as the records are.)
+pub type Activities = BTreeMap<String, Box<Activity>>;
 
 /// What goes on with one container, beyond its record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -251,10 +254,10 @@ fn deadline(world: &World<'_>) -> Option<Timestamp> {
 
 impl World<'_> {
     fn record(&self, name: &str) -> Option<&Record> {
-        self.record.containers.get(name)
+        self.record.containers.get(name).map(|r| &**r)
     }
     fn activity(&self, name: &str) -> Activity {
-        self.activity.get(name).cloned().unwrap_or_default()
+        self.activity.get(name).map(|a| (**a).clone()).unwrap_or_default()
     }
 }
 
@@ -321,8 +324,8 @@ mod tests {
                     other => panic!("{other:?}"),
                 }
             }
-            record.containers.insert(name.to_owned(), r);
-            activity.insert(name.to_owned(), a);
+            record.containers.insert(name.to_owned(), Box::new(r));
+            activity.insert(name.to_owned(), Box::new(a));
         }
         let plan = sync(&World { pod: &pod, record: &record, activity: &activity, prepared, ending, now: t(100) });
         let mut text = plan.actions.iter().map(|a| format!("{a:?}")).collect::<Vec<_>>().join(", ");

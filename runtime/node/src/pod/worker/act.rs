@@ -111,7 +111,7 @@ impl Worker {
     pub(super) fn flip(&mut self, now: Timestamp) {
         for (name, slot) in self.slots.iter_mut().filter(|(_, s)| s.flip_at.is_some_and(|at| at <= now)) {
             slot.flip_at = None;
-            let Some(Activity { waiting: Some((reason, message)), .. }) = self.activity.get_mut(name) else { continue };
+            let Some(Activity { waiting: Some((reason, message)), .. }) = self.activity.get_mut(name).map(|a| &mut **a) else { continue };
             let words = message.take().unwrap_or_default();
             *message = Some(format!("Back-off pulling image \"{}\": {reason}: {words}", slot.image));
             *reason = "ImagePullBackOff".to_owned();

@@ -15,6 +15,7 @@ use crate::logs::Stream;
 use crate::pod::context::PodContext;
 use crate::pod::create::{Created, Failure, Running};
 use crate::pod::inbox::{Inbox, Letters, Message};
+use crate::pod::kept::Kept;
 use crate::pod::prepare::{self, Unprepared};
 use crate::pod::record::{Ended, Role, State, containers};
 use crate::pod::sync::Activity;
@@ -73,7 +74,8 @@ impl Worker {
     }
 
     /// A new version of the Pod: what was waited for may be there now.
-    fn update(&mut self, pod: Arc<Pod>) {
+    fn update(&mut self, kept: Arc<Kept>) {
+        let pod = kept.pod();
         let images = |p: &Pod| containers(p).map(|(_, c)| (c.name.clone(), c.image.clone())).collect::<HashMap<_, _>>();
         let (before, after) = (images(&self.pod), images(&pod));
         for (name, image) in &after {
@@ -89,7 +91,7 @@ impl Worker {
         }
         let grace = |p: &Pod| p.metadata.deletion_grace_period_seconds;
         let sooner = pod.metadata.deletion_timestamp.is_some() && grace(&pod) < grace(&self.pod).or(Some(i64::MAX));
-        self.pod = pod;
+        (self.pod, self.kept) = (pod, kept);
         if sooner {
             let names: Vec<String> = self.slots.iter().filter(|(_, s)| s.live.as_ref().is_some_and(|l| l.stopping.is_some())).map(|(n, _)| n.clone()).collect();
             let grace = self.grace();
@@ -120,7 +122,7 @@ impl Worker {
         let slot = self.slots.entry(name.to_owned()).or_default();
         slot.creating = None;
         let activity = self.activity.entry(name.to_owned()).or_default();
-        *activity = Activity { waiting: activity.waiting.take(), ..Default::default() };
+        **activity = Activity { waiting: activity.waiting.take(), ..Default::default() };
         match result {
             Ok(created) => {
                 self.pulls.reset(&slot.image);
@@ -177,7 +179,8 @@ impl Worker {
         if let Some(record) = self.record.containers.get_mut(name) {
             record.end(code, reason, message, now);
         }
-        self.activity.insert(name.to_owned(), Activity { backoff_until: self.restarts.until(name, now, now), ..Default::default() });
+        let activity = Activity { backoff_until: self.restarts.until(name, now, now), ..Default::default() };
+        self.activity.insert(name.to_owned(), Box::new(activity));
     }
 
     /// Requests of a `wasi:http` container failed as a process would have: it goes on, but each counts as a restart.

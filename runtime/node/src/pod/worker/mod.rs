@@ -5,9 +5,9 @@
 mod act;
 mod hear;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -21,10 +21,11 @@ use super::context::{PodContext, View};
 use super::create::Running;
 use super::door::Door;
 use super::inbox::Inbox;
+use super::kept::Kept;
 use super::record::PodRecord;
 use super::report::Reporter;
 use super::status::status;
-use super::sync::{Activity, World, sync};
+use super::sync::{Activities, World, sync};
 use super::{prepare, stop};
 use crate::backoff::Backoff;
 use crate::volumes::changes::Following;
@@ -33,17 +34,24 @@ use crate::volumes::changes::Following;
 const REFRESH: SignedDuration = SignedDuration::from_secs(60);
 /// How long containers may drain when the node stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long nothing has to go on with a Pod until it rests.
+const CALM: Duration = Duration::from_secs(2);
+
+/// What a worker has in the place of a Pod that rests.
+static NOTHING: LazyLock<Arc<Pod>> = LazyLock::new(Arc::default);
 
 /// A Pod's worker.
 pub(crate) struct Worker {
     context: Arc<PodContext>,
     inbox: Arc<Inbox>,
+    /// While it is awake.
     pod: Arc<Pod>,
+    kept: Arc<Kept>,
     record: PodRecord,
     /// The record as it is on disk and as the kubelet API shows it.
     saved: Arc<PodRecord>,
-    slots: HashMap<String, Slot>,
-    activity: BTreeMap<String, Activity>,
+    slots: HashMap<String, Box<Slot>>,
+    activity: Activities,
     restarts: Backoff,
     pulls: Backoff,
     prepared: bool,
@@ -61,6 +69,8 @@ pub(crate) struct Worker {
     deleting: Option<Task>,
     delete_at: Option<Timestamp>,
     done: bool,
+    /// `pod` is not to be read.
+    rests: bool,
     reporter: Reporter,
 }
 
@@ -116,18 +126,19 @@ impl Drop for Task {
 
 impl Worker {
     /// For a Pod, with what an earlier process remembered of it.
-    pub(crate) fn new(context: Arc<PodContext>, inbox: Arc<Inbox>, pod: Arc<Pod>, record: Option<PodRecord>) -> Self {
+    pub(crate) fn new(context: Arc<PodContext>, inbox: Arc<Inbox>, kept: Arc<Kept>, record: Option<PodRecord>) -> Self {
         let mut record = record.unwrap_or_default();
         record.namespace.clone_from(&context.namespace);
         record.name.clone_from(&context.name);
         Self {
             context,
             inbox,
-            pod,
+            pod: kept.wake(),
+            kept,
             record,
             saved: Arc::default(),
             slots: HashMap::new(),
-            activity: BTreeMap::new(),
+            activity: Activities::new(),
             restarts: Backoff::default(),
             pulls: Backoff::default(),
             prepared: false,
@@ -143,6 +154,7 @@ impl Worker {
             deleting: None,
             delete_at: None,
             done: false,
+            rests: false,
             reporter: Reporter::default(),
         }
     }
@@ -159,6 +171,14 @@ impl Worker {
             if self.done {
                 return self.clean();
             }
+            self.wait(wake).await;
+        }
+    }
+
+    /// Waits for something to do, by `wake` at the latest. When nothing comes for a while, the Pod rests meanwhile.
+    async fn wait(&mut self, wake: Option<Timestamp>) {
+        let mut calm = std::pin::pin!(tokio::time::sleep(CALM));
+        loop {
             let sleep = async {
                 match wake {
                     Some(at) => tokio::time::sleep(Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default()).await,
@@ -166,10 +186,17 @@ impl Worker {
                 }
             };
             tokio::select! {
-                () = self.inbox.arrived() => {}
-                () = self.reporter.wait() => {}
-                () = sleep => {}
+                () = self.inbox.arrived() => break,
+                () = self.reporter.wait() => break,
+                () = sleep => break,
+                () = &mut calm, if !self.rests => {}
             }
+            self.rests = true;
+            self.kept.rest();
+            self.pod = NOTHING.clone();
+        }
+        if std::mem::take(&mut self.rests) {
+            self.pod = self.kept.wake();
         }
     }
 
@@ -237,7 +264,7 @@ impl Worker {
             }
         }
         let doors = self.slots.iter().filter_map(|(n, s)| s.live.as_ref().map(|l| (n.clone(), l.door.clone()))).collect();
-        self.context.view.store(Arc::new(View { pod: Some(self.pod.clone()), record: self.saved.clone(), doors }));
+        self.context.view.store(Arc::new(View { pod: Some(self.kept.clone()), record: self.saved.clone(), doors }));
     }
 
     /// Forgets the Pod.
