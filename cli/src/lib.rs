@@ -7,6 +7,7 @@ mod client;
 mod data;
 mod deploy;
 mod dev;
+mod idle;
 mod kubeconfig;
 mod new;
 mod plugin;
