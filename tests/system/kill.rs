@@ -55,7 +55,7 @@ fn write(api: &Client, writer: usize, mut written: Written, count: &AtomicUsize)
         let name = format!("w{writer}-{}", n as usize % KEYS);
         let one = format!("{PATH}/{name}");
         let there = written.acknowledged.get(&name).is_some_and(Option::is_some);
-        let delete = there && n % 5 == 0;
+        let delete = there && n.is_multiple_of(5);
         written.asked = Some((name.clone(), (!delete).then_some(n)));
         let answer = match (there, delete) {
             (_, true) => api.request("DELETE", &one, "", None),

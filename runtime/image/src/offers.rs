@@ -128,7 +128,7 @@ mod tests {
                 "wasi:http/types@0.2.0-rc-2023-12-05",
                 Some("it imports wasi:http/types@0.2.0-rc-2023-12-05; this node offers wasi:http/types@0.2.12 and wasi:http/types@0.3.0"),
             ),
-            ("wasi:keyvalue/store@0.2.0", Some("it imports wasi:keyvalue/store@0.2.0, which this node does not offer")),
+            ("wasi:blobstore/container@0.2.0", Some("it imports wasi:blobstore/container@0.2.0, which this node does not offer")),
             ("wasi:http/proxy@0.2.0", Some("it imports wasi:http/proxy@0.2.0, which this node does not offer (of wasi:http it offers other interfaces)")),
             ("acme:thing/x", Some("it imports acme:thing/x, which this node does not offer")),
         ] {
