@@ -23,6 +23,8 @@ use crate::say::Progress;
 const MANAGER: &str = "wharf-deploy";
 /// Where a cluster says at which address its Ingresses are served: a ConfigMap of `kube-public`.
 pub(crate) const INGRESS_ADDRESS: &str = "wharf-ingress";
+/// How long an Ingress controller may take to say where it serves.
+const ANNOUNCED: Duration = Duration::from_secs(5);
 /// How long what is owned may take to be collected.
 const COLLECTED: Duration = Duration::from_secs(30);
 
@@ -163,9 +165,13 @@ impl<'a> Steps<'a> {
 
     /// Waits until the URL answers; the URL.
     async fn answer(&self, function: &Function, before: &Before, timeout: Duration) -> Result<String> {
-        let Some(ingress) = &before.ingress else {
+        let said = match &before.ingress {
+            Some(address) => Some(address.clone()),
+            None => self.announced().await,
+        };
+        let Some(ingress) = &said else {
             let url = format!("http://{}/", function.host);
-            self.progress.step("not asked  this cluster does not say at which address its Ingresses are served");
+            self.progress.step("not asked  nobody says at which address Ingresses are served: the cluster has no Ingress controller");
             return Ok(url);
         };
         let port = ingress.rsplit_once(':').and_then(|(_, port)| port.trim_end_matches('/').parse::<u16>().ok()).unwrap_or(80);
@@ -176,6 +182,20 @@ impl<'a> Steps<'a> {
             Answered::No(status) => bail!("{url} answers {status} after {} s, although the function is ready", timeout.as_secs()),
         }
         Ok(url)
+    }
+
+    /// The address that an Ingress controller gives to the Ingress, where the cluster says none of itself.
+    async fn announced(&self) -> Option<String> {
+        let end = tokio::time::Instant::now() + ANNOUNCED;
+        while tokio::time::Instant::now() < end {
+            let ingress = self.api::<Ingress>().get_opt(self.name).await.ok().flatten()?;
+            let addresses = ingress.status.and_then(|status| status.load_balancer?.ingress).unwrap_or_default();
+            if let Some(address) = addresses.into_iter().find_map(|address| address.ip.or(address.hostname)) {
+                return Some(format!("http://{address}"));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        None
     }
 
     /// Removes configuration and images that no ReplicaSet of the function needs any more.
