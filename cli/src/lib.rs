@@ -69,7 +69,8 @@ pub fn main() -> ExitCode {
     let parsed = wharf_kubectl::command::adapt(Arguments::command()).try_get_matches_from(&given);
     let arguments = match parsed.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches)) {
         Ok(arguments) => arguments,
-        Err(error) => return Verb::refuse(&error, &given),
+        Err(error) if wharf_kubectl::command::is_ours(&Arguments::command(), given.get(1)) => return Verb::refuse(&error, &given),
+        Err(error) => error.exit(),
     };
     let result = match arguments.command {
         Command::Compile { arguments } => return wharf_image::compile::child_main(&arguments, up::compile),

@@ -9,9 +9,18 @@ use crate::client::Connection;
 /// Gives the verbs among a program's subcommands kubectl's manners: a switch may have a value (`--all=false`), and of
 /// a flag given twice the last counts.
 pub fn adapt(command: clap::Command) -> clap::Command {
-    let verbs: Vec<String> =
-        <crate::Verb as clap::Subcommand>::augment_subcommands(clap::Command::new("verbs")).get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
-    command.mut_subcommands(|subcommand| if verbs.iter().any(|verb| verb == subcommand.get_name()) { with_manners(subcommand) } else { subcommand })
+    let verbs = verbs();
+    command.mut_subcommands(|subcommand| if verbs.find_subcommand(subcommand.get_name()).is_some() { with_manners(subcommand) } else { subcommand })
+}
+
+/// Whether a subcommand is one of the verbs here, or none that the program has: what is wrong with it is said in kubectl's words.
+pub fn is_ours(program: &clap::Command, name: Option<&OsString>) -> bool {
+    let Some(name) = name.and_then(|name| name.to_str()) else { return false };
+    verbs().find_subcommand(name).is_some() || program.find_subcommand(name).is_none()
+}
+
+fn verbs() -> clap::Command {
+    <crate::Verb as clap::Subcommand>::augment_subcommands(clap::Command::new("verbs"))
 }
 
 fn with_manners(command: clap::Command) -> clap::Command {
