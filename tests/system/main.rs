@@ -17,6 +17,7 @@ mod functions;
 mod guests;
 mod http;
 mod kill;
+mod kubectl;
 mod network;
 mod own_registry;
 mod plugins;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     trials.extend(deploy::trials(&shared));
     trials.extend(exec::trials(&shared));
     trials.extend(functions::trials(&shared));
+    trials.extend(kubectl::trials(&shared));
     trials.extend(network::trials(&shared));
     trials.extend(own_registry::trials(&shared));
     trials.extend(serverless::trials(&shared));
