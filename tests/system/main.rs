@@ -11,6 +11,7 @@ mod bad_images;
 mod client;
 mod cluster;
 mod control_plane;
+mod custom;
 mod deploy;
 mod exec;
 mod functions;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     trials.extend(api::trials(&shared));
     trials.extend(addons::trials(&shared));
     trials.extend(control_plane::trials(&shared));
+    trials.extend(custom::trials(&shared));
     trials.extend(deploy::trials(&shared));
     trials.extend(exec::trials(&shared));
     trials.extend(functions::trials(&shared));

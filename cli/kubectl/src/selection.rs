@@ -214,10 +214,10 @@ impl Selection {
     }
 
     async fn of_files(&self, session: &Session, words: &[String]) -> Result<Targets> {
+        let (manifests, mut errors) = manifest::read(&self.files).await?;
         if !words.is_empty() {
             return Err(Error::message("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"));
         }
-        let (manifests, mut errors) = manifest::read(&self.files).await?;
         let stream = self.files.files.iter().any(|file| file == "-" || std::path::Path::new(file).is_dir());
         let one_file = !stream && self.files.files.len() == 1;
         let manifests = manifest::flatten(manifests);

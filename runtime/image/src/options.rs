@@ -76,7 +76,7 @@ pub struct Limits {
     pub pulls: usize,
     /// Compiler children at a time.
     pub compilations: usize,
-    /// A compilation, by the clock.
+    /// A compilation, by the clock: long, for machines that are busy; what it may cost is bounded by the next.
     pub compile_wall: Duration,
     /// A compilation's processor time.
     pub compile_cpu: Duration,
@@ -100,7 +100,7 @@ impl Default for Limits {
             function: 4 << 20,
             pulls: 4,
             compilations: std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)),
-            compile_wall: Duration::from_secs(120),
+            compile_wall: Duration::from_secs(600),
             compile_cpu: Duration::from_secs(180),
             compile_memory: 4 << 30,
             read_timeout: Duration::from_secs(30),

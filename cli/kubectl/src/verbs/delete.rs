@@ -185,7 +185,7 @@ pub(super) async fn run(session: &Session, arguments: Arguments) -> Result<()> {
         }
     }
     Error::all(errors)?;
-    if found == 0 || (gone.is_empty() && ignore) {
+    if found == 0 {
         out("No resources found\n");
         return Ok(());
     }

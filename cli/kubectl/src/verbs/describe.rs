@@ -114,7 +114,10 @@ async fn related(session: &Session, info: &Info, events: bool) -> Result<Related
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let namespace = info.namespace.as_deref().unwrap_or_default();
     if events {
-        let mut found = events_of(session, info, &text(&info.object["metadata"]["uid"])).await;
+        // Of a static Pod the kubelet's Events name what it was made of.
+        let mirror = &info.object["metadata"]["annotations"]["kubernetes.io/config.mirror"];
+        let uid = if mirror.is_string() { mirror } else { &info.object["metadata"]["uid"] };
+        let mut found = events_of(session, info, &text(uid)).await;
         if info.resource.kind == "Node" {
             // The kubelet names the node by its name, where others give the uid.
             found.extend(events_of(session, info, &info.name).await);

@@ -1,14 +1,20 @@
 //! The verbs, one file each.
 
 mod annotate;
+mod api_resources;
+mod api_versions;
 mod apply;
 mod attach;
+mod auth;
+mod cluster_info;
 mod cordon;
 mod create;
 mod delete;
 mod describe;
 mod drain;
+mod edit;
 mod exec;
+mod explain;
 mod expose;
 mod get;
 mod get_watch;
@@ -16,12 +22,15 @@ mod label;
 mod logs;
 mod patch;
 mod port_forward;
+mod replace;
 mod rollout;
 mod run;
 mod scale;
 mod set;
 mod taint;
+mod top;
 mod uncordon;
+mod version;
 mod wait;
 
 use std::ffi::OsString;
@@ -125,6 +134,30 @@ verbs! {
     /// Run a Pod of an image
     #[command(after_help = run::EXAMPLES)]
     Run => run,
+    /// Replace objects by what their manifests say
+    #[command(after_help = replace::EXAMPLES)]
+    Replace => replace,
+    /// Change objects in an editor
+    #[command(after_help = edit::EXAMPLES)]
+    Edit => edit,
+    /// Show what nodes and Pods use
+    #[command(after_help = top::EXAMPLES)]
+    Top => top,
+    /// Tell what kinds and fields are for
+    #[command(after_help = explain::EXAMPLES)]
+    Explain => explain,
+    /// List the kinds that the server serves
+    #[command(after_help = api_resources::EXAMPLES)]
+    ApiResources => api_resources,
+    /// List the groups and versions that the server serves
+    ApiVersions => api_versions,
+    /// Tell who this is and what they may do
+    #[command(after_help = auth::EXAMPLES)]
+    Auth => auth,
+    /// Tell where the cluster's services are
+    ClusterInfo => cluster_info,
+    /// Print the versions of client and server
+    Version => version,
     /// Delete objects by manifests, names or selectors
     #[command(after_help = delete::EXAMPLES)]
     Delete => delete,

@@ -28,8 +28,8 @@ pub struct Arguments {
     #[command(flatten)]
     make: MakeFlags,
     /// The image to run.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    image: String,
+    #[arg(long)]
+    image: Option<String>,
     /// Always, IfNotPresent or Never.
     #[arg(long, default_value = "", hide_default_value = true)]
     image_pull_policy: String,
@@ -142,13 +142,14 @@ impl Arguments {
 
 /// Does it.
 pub(super) async fn run(session: &Session, arguments: Arguments) -> Result<()> {
+    let Some(image) = &arguments.image else { return Err(Error::message("required flag(s) \"image\" not set")) };
     let Some(name) = arguments.words.first() else { return Err(Error::Usage("NAME is required for run".into())) };
     let dry_run = arguments.make.dry_run.read()?;
-    if arguments.image.is_empty() {
-        return Err(Error::message("required flag(s) \"image\" not set"));
+    if image.is_empty() {
+        return Err(Error::message("--image is required"));
     }
-    if arguments.image.contains(char::is_whitespace) || arguments.image.chars().any(|c| c.is_ascii_uppercase() && !arguments.image.contains(':')) {
-        return Err(Error::message(format!("Invalid image name {:?}: invalid reference format", arguments.image)));
+    if image.contains(char::is_whitespace) || image.chars().any(|c| c.is_ascii_uppercase() && !image.contains(':')) {
+        return Err(Error::message(format!("Invalid image name {image:?}: invalid reference format")));
     }
     if arguments.tty && !arguments.stdin {
         return Err(Error::message("-i/--stdin is required for containers with -t/--tty=true"));

@@ -181,7 +181,10 @@ impl Secret {
                 (name, generic.r#type.clone(), generic.sources.read("Secret", name)?)
             }
             Secret::Tls(tls) => {
-                required(&[("cert", !tls.cert.is_empty()), ("key", !tls.key.is_empty())])?;
+                let name = one_name(&tls.name)?;
+                if tls.cert.is_empty() || tls.key.is_empty() {
+                    return Err(Error::message("key and cert must be specified"));
+                }
                 let read = |path: &str| {
                     std::fs::read(path).map_err(|error| {
                         Error::message(format!(
@@ -196,7 +199,7 @@ impl Secret {
                         return Err(Error::message(format!("tls: failed to find any PEM data in {what} input")));
                     }
                 }
-                (one_name(&tls.name)?, "kubernetes.io/tls".into(), vec![("tls.crt".into(), cert), ("tls.key".into(), key)])
+                (name, "kubernetes.io/tls".into(), vec![("tls.crt".into(), cert), ("tls.key".into(), key)])
             }
             Secret::DockerRegistry(registry) => {
                 let name = one_name(&registry.name)?;

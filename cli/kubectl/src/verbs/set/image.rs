@@ -21,6 +21,9 @@ pub(super) async fn run(session: &Session, arguments: Arguments) -> Result<()> {
     let (words, images) = arguments.words.split_at(at);
     let images: Vec<(&str, &str)> = images.iter().filter_map(|image| image.split_once('=')).collect();
     if images.is_empty() {
+        // Whether the objects are there is told first.
+        let (_, errors, _) = arguments.flags.fetch(session, words).await?;
+        Error::all(errors)?;
         return Err(Error::message("at least one image update is required"));
     }
     if images.len() > 1 && images.iter().any(|(name, _)| *name == "*") {
