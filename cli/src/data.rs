@@ -78,6 +78,13 @@ impl Folder {
     }
 }
 
+impl Drop for Folder {
+    /// Lets go at once: a child process that is just being started holds a copy of the file until it runs its program.
+    fn drop(&mut self) {
+        let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
+}
+
 /// Writes a file that nobody else may read, all of it or nothing.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let name = path.file_name().context("a file name")?.to_string_lossy().into_owned();
@@ -104,7 +111,10 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         let error = Folder::take(&path, "wharf up").unwrap_err().to_string();
         assert!(error.contains(&format!("held by `wharf up` with process id {} (API at https://127.0.0.1:6443)", std::process::id())), "{error}");
+        // As a child process has it between its birth and its program.
+        let inherited = first.lock.try_clone().unwrap();
         drop(first);
         Folder::take(&path, "wharf up").unwrap();
+        drop(inherited);
     }
 }
