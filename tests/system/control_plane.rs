@@ -1,6 +1,7 @@
 //! The control plane's parts as one sees them: Pods of kube-system with a state and a log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ pub fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
         shared.test("control_plane::parts_are_mirror_pods", parts_are_mirror_pods),
         shared.test("control_plane::a_deleted_part_is_shown_again", a_deleted_part_is_shown_again),
         shared.test("control_plane::parts_have_logs", parts_have_logs),
+        Trial::test("control_plane::a_cluster_with_nothing_to_do_does_nothing", a_cluster_with_nothing_to_do_does_nothing),
     ]
 }
 
@@ -76,4 +78,32 @@ fn parts_have_logs(cluster: &Cluster) -> Result<(), Failed> {
         })?;
     }
     Ok(())
+}
+
+/// No part goes round in a circle: there comes a time in which the process takes little of one core, counted in its own time and not by the clock.
+fn a_cluster_with_nothing_to_do_does_nothing() -> Result<(), Failed> {
+    const SPAN: Duration = Duration::from_secs(3);
+    let cluster = Cluster::start(&[])?;
+    let stat = format!("/proc/{}/stat", cluster.pid());
+    if !std::path::Path::new(&stat).exists() {
+        println!("not measured: there is no {stat} here");
+        return Ok(());
+    }
+    // Hundredths of a second, in user and kernel (proc_pid_stat(5)); the fields are counted behind the name of the program.
+    let used = || -> Result<u64, Failed> {
+        let text = std::fs::read_to_string(&stat)?;
+        let behind = text.rsplit_once(") ").ok_or("no name")?.1;
+        Ok(behind.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?)
+    };
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        let before = used()?;
+        std::thread::sleep(SPAN);
+        let ticks = used()? - before;
+        if Duration::from_millis(10 * ticks) < SPAN / 4 {
+            return Ok(());
+        }
+        seen.push(ticks);
+    }
+    Err(format!("hundredths of a second of processor time in each {SPAN:?}: {seen:?}").into())
 }

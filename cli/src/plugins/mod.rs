@@ -7,6 +7,7 @@ mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::mpsc;
 use futures::stream::{self, BoxStream};
@@ -19,6 +20,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, utils::StreamBackoff, watcher::DefaultBackoff};
 use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
 use wharf_api::kinds::plugin::{Plugin, PluginStatus};
 use wharf_image::Images;
 use wharf_plugin_host::{PluginHost, Report};
@@ -34,6 +36,8 @@ pub(crate) const ACCOUNT: &str = "plugin-controller";
 const MOST_REFERENCES: usize = 1024;
 /// Changes that are taken together.
 const TOGETHER: usize = 256;
+/// After so long a status that could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A host whose components are this process' images.
 pub(crate) fn host(engine: impl Fn() -> Result<wharf_engine::Engine, String> + Send + Sync + 'static, images: Images) -> PluginHost {
@@ -44,7 +48,7 @@ enum Change {
     Plugin(Box<Event<Plugin>>),
     ConfigMap(Key, Option<Box<ConfigMap>>),
     Secret(Key, Option<Box<Secret>>),
-    /// The host has something to say.
+    /// The host has something to say, or has to be heard again.
     Report,
 }
 
@@ -67,6 +71,7 @@ pub(crate) async fn keep(client: Client, host: PluginHost, chain: Option<Arc<Cha
         listed: false,
         known: Referenced::default(),
         watched: BTreeMap::new(),
+        again: None,
     };
     let mut changes = stream::select_all(changes).ready_chunks(TOGETHER);
     let work = async {
@@ -97,6 +102,8 @@ struct Keeper {
     listed: bool,
     known: Referenced,
     watched: BTreeMap<Reference, DropGuard>,
+    /// Where a status could not be written.
+    again: Option<AbortOnDropHandle<()>>,
 }
 
 impl Keeper {
@@ -159,6 +166,7 @@ impl Keeper {
         if let Some(chain) = &self.chain {
             chain.set(self.plugins.values());
         }
+        self.again = None;
         for (name, report) in self.host.reports() {
             let Some(plugin) = self.plugins.get_mut(&name) else { continue };
             let status = status(plugin, &report, Timestamp::now());
@@ -170,7 +178,16 @@ impl Keeper {
             match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
                 // Until the watch says so.
                 Ok(_) => plugin.status = Some(status),
-                Err(error) => tracing::debug!(plugin = name, %error, "writing a plugin's status"),
+                // It is gone, and the watch will say so.
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                Err(error) => {
+                    tracing::debug!(plugin = name, %error, "writing a plugin's status");
+                    let mut to = self.references.clone();
+                    self.again = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                        tokio::time::sleep(AGAIN).await;
+                        let _ = to.send(Change::Report).await;
+                    })));
+                }
             }
         }
     }

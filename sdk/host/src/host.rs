@@ -118,13 +118,16 @@ impl PluginHost {
     /// Says which plugins there should be. What is new or different is loaded in the background; what is gone is no longer called.
     pub fn set(&self, wanted: BTreeMap<String, Wanted>) {
         let mut plugins = self.inner.plugins.write();
+        let before = plugins.len();
         plugins.retain(|name, _| wanted.contains_key(name));
+        let mut changed = plugins.len() != before;
         self.inner.metrics.keep(|name| wanted.contains_key(name));
         for (name, wanted) in wanted {
             let entry = plugins.entry(name.clone()).or_insert_with(|| Entry { wanted: wanted.clone(), serving: None, current: None, _task: None });
             if entry._task.is_some() && entry.wanted == wanted {
                 continue;
             }
+            changed = true;
             let same = entry._task.is_some() && entry.wanted.image == wanted.image && entry.wanted.settings == wanted.settings;
             entry.wanted = wanted.clone();
             // Only the generation is another: what serves is what is wanted.
@@ -134,7 +137,10 @@ impl PluginHost {
             }
         }
         drop(plugins);
-        self.inner.changed.send_modify(|n| *n += 1);
+        // Who is told of changes calls this again: what is as it was is no change.
+        if changed {
+            self.inner.changed.send_modify(|n| *n += 1);
+        }
     }
 
     /// How each plugin is.

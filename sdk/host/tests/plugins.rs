@@ -221,13 +221,20 @@ async fn a_new_version_takes_over_without_a_dropped_request() {
     assert_eq!(warned(ask().await.unwrap()), "validate two");
     assert!(seen.iter().all(|word| word == "validate one" || word == "validate two"), "{seen:?}");
 
+    // Who answers each change with what there should be does not go round for ever.
+    let changes = host.changes();
+    host.set(wanted("v2", "warn two"));
+    assert!(!changes.has_changed().unwrap(), "nothing is new");
+
     // One that cannot be had changes nothing but what is said of it.
     host.set(wanted("none", "warn three"));
     gate.add_permits(1);
     until(&host, |host| matches!(host.reports()["p"].current, Some(Err(_)))).await;
     assert_eq!((serving(&host).as_deref(), warned(ask().await.unwrap())), (Some("v2"), "validate two".to_owned()));
     assert!(host.metrics().text().contains(r#"wharf_plugin_failures_total{plugin="p",hook="validate",reason="not_ready"} 1"#));
+    let changes = host.changes();
     host.set(BTreeMap::new());
+    assert!(changes.has_changed().unwrap(), "it is gone");
     assert!(matches!(ask().await.unwrap_err(), CallError::NotReady(_)));
 }
 
