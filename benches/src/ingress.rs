@@ -1,7 +1,10 @@
-//! (a) Requests through Ingress → Service → Pod, against `wasmtime serve` with the same component.
+//! (a) Requests through Ingress → Service → Pod, against `wasmtime serve` with the same components.
+//!
+//! The components have the same work in both places. One that looks for files or writes to its output (`examples/hello` does both) would not:
+//! here it has files to find and a log that is kept, there it has neither.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -18,9 +21,9 @@ use crate::load::{self, Rate, Until};
 /// What this benchmark is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The component to serve.
-    #[arg(long, default_value = "examples/hello/hello.wasm")]
-    component: PathBuf,
+    /// The components to serve, one after the other; by default one of WASI 0.2 and one of 0.3.
+    #[arg(long = "component", default_values = ["tests/guests/http-p2/http-p2.wasm", "tests/guests/http-p3/http-p3.wasm"])]
+    components: Vec<PathBuf>,
     /// The peer (`cargo install wasmtime-cli`).
     #[arg(long, default_value = "wasmtime")]
     wasmtime: PathBuf,
@@ -36,28 +39,32 @@ pub(crate) struct Arguments {
 const REUSE: &str = "1000000";
 
 pub(crate) async fn run(common: &Common, arguments: &Arguments) -> Result<()> {
-    let folder = TempDir::new()?;
     let mut ratios = Vec::new();
-    for (what, reuse) in [("fresh instance per request", false), ("instances reused", true)] {
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        let cluster = deploy(common, arguments, &folder.path().join(if reuse { "reuse" } else { "fresh" }), reuse).await?;
-        let peer = wasmtime(arguments, reuse).await;
-        for _ in 0..common.runs {
-            ours.push(drive(common, arguments, cluster.http, "bench.example").await?);
-            if let Ok((_, at)) = &peer {
-                theirs.push(drive(common, arguments, *at, "bench.example").await?);
+    for component in &arguments.components {
+        let name = component.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        for (what, reuse) in [("fresh instances", false), ("reused instances", true)] {
+            let what = format!("{name}, {what}");
+            let folder = TempDir::new()?;
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            let cluster = deploy(common, arguments, component, &folder.path().join("data"), reuse).await?;
+            let peer = wasmtime(arguments, component, reuse).await;
+            for _ in 0..common.runs {
+                ours.push(drive(common, arguments, cluster.http, "bench.example").await?);
+                if let Ok((_, at)) = &peer {
+                    theirs.push(drive(common, arguments, *at, "bench.example").await?);
+                }
             }
-        }
-        cluster.stop().await?;
-        let ours = load::middle(ours);
-        load::print(&format!("wharf, {what}"), &ours);
-        match peer {
-            Ok(_) => {
-                let theirs = load::middle(theirs);
-                load::print(&format!("wasmtime serve, {what}"), &theirs);
-                ratios.push((what, ours.per_second / theirs.per_second));
+            cluster.stop().await?;
+            let ours = load::middle(ours);
+            load::print(&format!("wharf, {what}"), &ours);
+            match peer {
+                Ok(_) => {
+                    let theirs = load::middle(theirs);
+                    load::print(&format!("wasmtime serve, {what}"), &theirs);
+                    ratios.push((what, ours.per_second / theirs.per_second));
+                }
+                Err(error) => println!("wasmtime serve: {error:#}"),
             }
-            Err(error) => println!("wasmtime serve: {error:#}"),
         }
     }
     for (what, ratio) in ratios {
@@ -66,9 +73,9 @@ pub(crate) async fn run(common: &Common, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-async fn deploy(common: &Common, arguments: &Arguments, data: &std::path::Path, reuse: bool) -> Result<Cluster> {
+async fn deploy(common: &Common, arguments: &Arguments, component: &Path, data: &Path, reuse: bool) -> Result<Cluster> {
     let folder = TempDir::new()?;
-    std::fs::copy(&arguments.component, folder.path().join("bench.wasm")).with_context(|| format!("read {}", arguments.component.display()))?;
+    std::fs::copy(component, folder.path().join("bench.wasm")).with_context(|| format!("read {}", component.display()))?;
     let annotations = if reuse { json!({"wharf.dev/requests-per-instance": REUSE}) } else { json!({}) };
     let manifest = json!({"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "bench"}, "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "bench"}},
@@ -82,7 +89,7 @@ async fn deploy(common: &Common, arguments: &Arguments, data: &std::path::Path, 
     Ok(cluster)
 }
 
-async fn wasmtime(arguments: &Arguments, reuse: bool) -> Result<(Child, SocketAddr)> {
+async fn wasmtime(arguments: &Arguments, component: &Path, reuse: bool) -> Result<(Child, SocketAddr)> {
     let at: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let mut command = match &arguments.cores {
         Some(cores) => {
@@ -95,13 +102,8 @@ async fn wasmtime(arguments: &Arguments, reuse: bool) -> Result<(Child, SocketAd
     command.args(["serve", "-Scli", "--addr", &at.to_string()]);
     // Its default reuses WASI 0.3 instances only.
     command.args(["--max-instance-reuse-count", if reuse { REUSE } else { "1" }]);
-    let child = command
-        .arg(&arguments.component)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .context("not measured (cargo install wasmtime-cli)")?;
+    let child =
+        command.arg(component).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().context("not measured (cargo install wasmtime-cli)")?;
     wait(at, "bench.example").await?;
     Ok((child, at))
 }
