@@ -223,8 +223,11 @@ async fn a_new_version_takes_over_without_a_dropped_request() {
 
     // Who answers each change with what there should be does not go round for ever.
     let changes = host.changes();
-    host.set(wanted("v2", "warn two"));
-    assert!(!changes.has_changed().unwrap(), "nothing is new");
+    let before = *changes.borrow();
+    for _ in 0..10 {
+        host.set(wanted("v2", "warn two"));
+    }
+    assert!(*changes.borrow() <= before + 1, "nothing is new; at most what was loaded is told of only now");
 
     // One that cannot be had changes nothing but what is said of it.
     host.set(wanted("none", "warn three"));
