@@ -120,7 +120,7 @@ fn function(name: &str, image: &str) -> [Value; 3] {
     let backend = json!({"service": {"name": name, "port": {"name": "http"}}});
     [
         json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": labels}, "spec": {"selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "function", "image": image, "ports": [port]}]}}}}),
+            "template": {"metadata": {"labels": labels}, "spec": {"enableServiceLinks": false, "containers": [{"name": "function", "image": image, "ports": [port]}]}}}}),
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"selector": labels, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]}}),
         json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name},
             "spec": {"rules": [{"host": format!("{name}.localhost"), "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]}}),

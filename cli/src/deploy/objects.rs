@@ -85,7 +85,8 @@ impl Function {
         if !from.is_empty() {
             container["envFrom"] = Value::Array(from);
         }
-        let mut spec = json!({"containers": [container]});
+        // Functions find Services by name. Links would be a copy of all the namespace's Services in the environment of each of them.
+        let mut spec = json!({"containers": [container], "enableServiceLinks": false});
         if !volumes.is_empty() {
             spec["volumes"] = Value::Array(volumes);
         }
@@ -225,6 +226,7 @@ mod tests {
                     - mountPath: /etc/config
                       name: config
                       readOnly: true
+                  enableServiceLinks: false
                   volumes:
                   - configMap:
                       name: hello-config-9f0996af

@@ -24,10 +24,10 @@ impl ServiceLinks {
         Arc::new(Self { index: RwLock::default(), synced: watch::Sender::new(false) })
     }
 
-    /// The Services of a namespace, and `default/kubernetes`.
-    pub fn of(&self, namespace: &str) -> (Vec<ServiceLink>, Option<ServiceLink>) {
+    /// The Services of a namespace, if its links are wanted, and `default/kubernetes`.
+    pub fn of(&self, namespace: &str, links: bool) -> (Vec<ServiceLink>, Option<ServiceLink>) {
         let index = self.index.read();
-        let own = index.get(namespace).map(|m| m.values().map(|s| (**s).clone()).collect()).unwrap_or_default();
+        let own = index.get(namespace).filter(|_| links).map(|m| m.values().map(|s| (**s).clone()).collect()).unwrap_or_default();
         let kubernetes = index.get("default").and_then(|m| m.get("kubernetes")).map(|s| (**s).clone());
         (own, kubernetes)
     }

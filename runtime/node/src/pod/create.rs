@@ -280,19 +280,11 @@ async fn environment(context: &PodContext, pod: &Pod, container: &Container, ima
             sources.secrets.insert(name.to_owned(), text(data));
         }
     }
-    let (own, kubernetes) = context.node.services.of(&context.namespace);
     let links = pod.spec.as_ref().and_then(|s| s.enable_service_links) != Some(false);
-    let own = if links { own } else { vec![] };
+    let (own, kubernetes) = context.node.services.of(&context.namespace, links);
     let vars = env::environment(pod, container, &context.facts(), &sources, &own, kubernetes.as_ref())?;
-    let mut all: Vec<(String, String)> = image.config.env.iter().filter_map(|e| e.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-    all.push(("HOSTNAME".to_owned(), etc::hostname(pod)));
-    for (name, value) in vars {
-        match all.iter_mut().find(|(n, _)| *n == name) {
-            Some(slot) => slot.1 = value,
-            None => all.push((name, value)),
-        }
-    }
-    Ok(all)
+    let image = image.config.env.iter().filter_map(|e| e.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned()));
+    Ok(env::merged(image.chain([("HOSTNAME".to_owned(), etc::hostname(pod))]).chain(vars)))
 }
 
 struct Mounts {

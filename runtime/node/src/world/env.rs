@@ -90,6 +90,13 @@ pub fn environment(
     Ok(vars.list)
 }
 
+/// One environment of several: names in the order of their first appearance, the last value of each.
+pub fn merged(all: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let mut vars = Vars::default();
+    all.for_each(|(name, value)| vars.set(name, value));
+    vars.list
+}
+
 /// The value of a `valueFrom`; `None` for an optional one that does not exist.
 fn reference(pod: &Pod, container: &Container, facts: &PodFacts, sources: &Sources, namespace: &str, source: &EnvVarSource) -> Result<Option<String>, String> {
     if let Some(selector) = &source.field_ref {
@@ -179,6 +186,12 @@ mod tests {
             Err(e) => format!("error: {e}\n"),
         };
         want.assert_eq(&got);
+    }
+
+    #[test]
+    fn what_is_said_last_stands_where_it_was_said_first() {
+        let all = [("PATH", "/bin"), ("HOSTNAME", "web"), ("PATH", "/app")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(merged(all.into_iter()), [("PATH".to_owned(), "/app".to_owned()), ("HOSTNAME".to_owned(), "web".to_owned())]);
     }
 
     #[test]
