@@ -105,8 +105,9 @@ impl Ingress {
         &self.certificates
     }
 
-    /// Waits until there are routes: set, or by the controller, which has seen all Ingresses once then.
+    /// Waits until there are routes (set, or by the controller, which has seen all Ingresses once then) and it is known which plugins there are.
     pub async fn synced(&self) {
+        self.plugins.known().await;
         // The sender lives as long as `self`.
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }

@@ -16,6 +16,9 @@ pub const ANNOTATION: &str = "plugins.wharf.dev/ingress";
 
 /// The plugins that Ingresses can have; implemented by the binary over the host of plugins.
 pub trait IngressPlugins: Send + Sync + 'static {
+    /// Waits until it is known which plugins there are: an Ingress serves no sooner, or a request could pass one by.
+    fn known(&self) -> BoxFuture<'_, ()>;
+
     /// The plugins of an Ingress, in their order: those that it names, and those that its labels match. Asked on every request: no lock that
     /// is held for long.
     fn of(&self, named: &[String], labels: &BTreeMap<String, String>) -> Vec<Arc<str>>;
@@ -82,6 +85,10 @@ pub struct PluginFailure {
 pub struct NoIngressPlugins;
 
 impl IngressPlugins for NoIngressPlugins {
+    fn known(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
     fn of(&self, named: &[String], _: &BTreeMap<String, String>) -> Vec<Arc<str>> {
         named.iter().map(|name| name.as_str().into()).collect()
     }

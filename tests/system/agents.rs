@@ -197,6 +197,33 @@ impl Machines {
         })
     }
 
+    /// A plugin whose labels match the Ingress stands in front of it at each of these nodes, until it is taken away.
+    fn guarded(&self, nodes: &[&str]) -> Result<(), Failed> {
+        let plugin = repository("examples/plugins/api-key/api-key.wasm").display().to_string();
+        self.wharf(&["push", &plugin, "team/api-key:v1"])?;
+        let manifest = self.folder.path().join("plugin.yaml");
+        std::fs::write(&manifest, PLUGIN)?;
+        self.kubectl(&["apply", "-f", &manifest.display().to_string()])?;
+        self.kubectl(&["wait", "plugin/api-key", "--for=condition=Ready", "--timeout=60s"])?;
+        self.kubectl(&["label", "ingress", "web", "tier=guarded"])?;
+        for node in nodes {
+            let ask = |key: &str| {
+                let script = format!("wget -qO- --header 'Host: web.test' --header 'x-api-key: {key}' http://{node}/ 2>&1; true");
+                self.kubectl(&["exec", "look", "--", "sh", "-c", &script])
+            };
+            let wants = |key: &str, text: &str| {
+                eventually(&format!("{node} to answer {text} to the key {key:?}"), || {
+                    let page = ask(key)?;
+                    if page.contains(text) { Ok(()) } else { Err(page.into()) }
+                })
+            };
+            wants("wrong", "401")?;
+            wants("1f6c2a", "nginx")?;
+        }
+        self.kubectl(&["delete", "plugin/api-key"])?;
+        self.enter(nodes)
+    }
+
     /// The routes of a host that are an agent's.
     fn routes(&self, host: &str) -> String {
         let output = Command::new("ip").args(["-n", &self.hosts.name(host), "route", "show", "proto", "87"]).output();
@@ -254,6 +281,22 @@ metadata: {name: look}
 spec:
   nodeName: a
   containers: [{name: c, image: wharf.local/builtin/busybox, command: [sleep, "3600"]}]
+"#;
+
+const PLUGIN: &str = r#"
+apiVersion: v1
+kind: Secret
+metadata: {name: api-keys, namespace: default}
+stringData: {keys: "alice 1f6c2a"}
+---
+apiVersion: plugins.wharf.dev/v1
+kind: Plugin
+metadata: {name: api-key}
+spec:
+  image: team/api-key:v1
+  world: ingress
+  match: {objectSelector: {matchLabels: {tier: guarded}}}
+  config: [{name: keys, valueFrom: {secretKeyRef: {namespace: default, name: api-keys, key: keys}}}]
 "#;
 
 const JOB: &str = r#"
@@ -314,6 +357,8 @@ fn server_and_nodes_die_apart() -> Result<(), Failed> {
     machines.enter(&["10.77.0.2", "10.77.0.3"])?;
     let events = machines.get(&["events", "--field-selector", "involvedObject.kind=Ingress,involvedObject.name=web"])?;
     assert!(items(&events).iter().any(|e| e["reason"] == "Sync" && e["source"]["component"] == "nginx-ingress-controller"), "{events}");
+
+    machines.guarded(&["10.77.0.2", "10.77.0.3"])?;
 
     // The server dies: Pods go on, and it takes up where it was.
     server.kill()?;

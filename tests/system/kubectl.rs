@@ -9,15 +9,13 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::cluster::{Cluster, Shared, eventually, program, repository};
 
-/// All tests of this file. Not every command of their lists prints alike yet, so they run only when they are asked for:
-/// `cargo test -p wharf-tests --test system -- --ignored kubectl::`.
+/// All tests of this file.
 pub fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
-    let all = [
+    vec![
         shared.test("kubectl::reads_alike", reads_alike),
         shared.test("kubectl::writes_alike", writes_alike),
         shared.test("kubectl::refuses_alike", refuses_alike),
-    ];
-    all.map(|trial| trial.with_ignored_flag(true)).into()
+    ]
 }
 
 /// The oldest kubectl whose output is followed.

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
-use wharf_ingress::{NoIngressPlugins, Published};
+use wharf_ingress::Published;
 use wharf_net::ClusterNet;
 use wharf_node::{Handlers, NativeContainer, NativeImage, NativeWork};
+use wharf_plugin_host::PluginHost;
 
 use super::join::Joined;
+use crate::plugins::{self, Chain};
 use crate::up::control_plane::PartLog;
 use crate::up::edge;
 use crate::up::ingress::{IMAGE, LABELS};
@@ -18,6 +20,7 @@ pub(super) struct Controller {
     pub(super) joined: Joined,
     pub(super) net: Arc<ClusterNet>,
     pub(super) handlers: Arc<Handlers>,
+    pub(super) plugins: PluginHost,
     pub(super) log: Arc<PartLog>,
 }
 
@@ -32,6 +35,7 @@ impl NativeImage for Controller {
 
     fn start(&self, container: NativeContainer) -> BoxFuture<'static, Result<NativeWork, String>> {
         let (joined, net, handlers, log) = (self.joined.clone(), self.net.clone(), self.handlers.clone(), self.log.clone());
+        let (plugins, chain) = (self.plugins.clone(), Chain::new(self.plugins.clone()));
         Box::pin(async move {
             let failed = |port: u16| move |error: std::io::Error| format!("listen on port {port}: {error}");
             let http = container.listen(80).map_err(failed(80))?;
@@ -40,10 +44,11 @@ impl NativeImage for Controller {
             let client = joined.with_token_file(&token).await.map_err(|error| format!("{error:#}"))?;
             let labels = LABELS.map(|(key, value)| format!("{key}={value}")).join(",");
             let published = Published::Replicas { namespace: wharf_node::native::NAMESPACE.to_owned(), labels, own: container.ip().into() };
-            let ingress = edge::unstarted(&net, handlers, Arc::new(NoIngressPlugins), published).map_err(|error| format!("{error:#}"))?;
+            let ingress = edge::unstarted(&net, handlers, chain.clone(), published).map_err(|error| format!("{error:#}"))?;
             ingress.set_https_port(443);
             let end = CancellationToken::new();
             let ends = end.clone().drop_guard();
+            tokio::spawn(plugins::keep(client.clone(), plugins, plugins::Part::Ingress, Some(chain), end.clone()));
             tokio::spawn(ingress.clone().run(client, end));
             // It serves before it counts as ready.
             ingress.synced().await;

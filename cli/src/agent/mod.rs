@@ -19,6 +19,7 @@ use wharf_net::{ClusterNet, Mode, PodNet};
 use wharf_node::{Handlers, NativeImage, Node, NodeConfig};
 
 use crate::data::Folder;
+use crate::plugins;
 use crate::process::{self, Signals};
 use crate::say::Progress;
 use crate::up::cluster::{open_images, own_registry};
@@ -106,7 +107,11 @@ async fn serve(arguments: &Arguments, logs: &Logs) -> Result<()> {
     let listener = listener.with_context(|| format!("listen at {address}:{KUBELET_PORT} for the kubelet API"))?;
 
     let handlers = Handlers::new();
-    let ingress = ingress::Controller { joined: joined.clone(), net: net.clone(), handlers: handlers.clone(), log: logs.of("wharf_ingress") };
+    let plugins = {
+        let engine = engine.clone();
+        plugins::host(move || Ok(engine.clone()), images.clone())
+    };
+    let ingress = ingress::Controller { joined: joined.clone(), net: net.clone(), handlers: handlers.clone(), plugins, log: logs.of("wharf_ingress") };
     let mut config = NodeConfig::new(&name, joined.client.clone(), engine, images, net.clone(), handlers, folder.join("node"), address, resolver);
     config.cluster_ca = joined.ca.as_bytes().to_vec();
     config.version = wharf_server::VERSION.to_owned();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 use parking_lot::RwLock;
+use tokio::sync::watch;
 use wharf_api::kinds::plugin::{INGRESS, Plugin};
 use wharf_api::selector::LabelSelector;
 use wharf_ingress::{IngressPlugins, PluginChanges, PluginDecision, PluginFailure, PluginRequest};
@@ -16,6 +17,7 @@ use wharf_plugin_host::{CallError, PluginHost};
 pub(crate) struct Chain {
     host: PluginHost,
     table: RwLock<Arc<Vec<Link>>>,
+    known: watch::Sender<bool>,
 }
 
 /// A plugin of the world `ingress`.
@@ -29,14 +31,15 @@ struct Link {
 }
 
 impl Chain {
-    /// Without plugins.
+    /// Nothing is known of plugins yet.
     pub(crate) fn new(host: PluginHost) -> Arc<Chain> {
-        Arc::new(Chain { host, table: RwLock::default() })
+        Arc::new(Chain { host, table: RwLock::default(), known: watch::Sender::new(false) })
     }
 
     /// Says which plugins there are.
     pub(crate) fn set<'a>(&self, plugins: impl Iterator<Item = &'a Plugin>) {
         *self.table.write() = Arc::new(table(plugins));
+        self.known.send_replace(true);
     }
 
     fn failure(&self, plugin: &str, error: &CallError) -> PluginFailure {
@@ -73,6 +76,13 @@ fn chosen(table: &[Link], named: &[String], labels: &BTreeMap<String, String>) -
 }
 
 impl IngressPlugins for Chain {
+    fn known(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // The sender lives as long as `self`.
+            let _ = self.known.subscribe().wait_for(|known| *known).await;
+        })
+    }
+
     fn of(&self, named: &[String], labels: &BTreeMap<String, String>) -> Vec<Arc<str>> {
         let table = self.table.read().clone();
         if table.is_empty() && named.is_empty() { Vec::new() } else { chosen(&table, named, labels) }

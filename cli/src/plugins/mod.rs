@@ -21,7 +21,7 @@ use kube::runtime::{WatchStreamExt, utils::StreamBackoff, watcher::DefaultBackof
 use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
-use wharf_api::kinds::plugin::{Plugin, PluginStatus};
+use wharf_api::kinds::plugin::{INGRESS, Plugin, PluginStatus};
 use wharf_image::Images;
 use wharf_plugin_host::{PluginHost, Report};
 
@@ -52,8 +52,17 @@ enum Change {
     Report,
 }
 
+/// What a host is there for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// For the cluster: it has all plugins, and says in their status what became of them.
+    Cluster,
+    /// For an Ingress on a node: it has only the plugins of Ingresses, and is silent, as there is one on each node.
+    Ingress,
+}
+
 /// Keeps the host as the objects say, until the token is cancelled.
-pub(crate) async fn keep(client: Client, host: PluginHost, chain: Option<Arc<Chain>>, token: CancellationToken) {
+pub(crate) async fn keep(client: Client, host: PluginHost, part: Part, chain: Option<Arc<Chain>>, token: CancellationToken) {
     let (references, from_references) = mpsc::channel(64);
     let reports = tokio_stream_of(host.changes());
     let changes: [BoxStream<'static, Change>; 3] = [
@@ -64,6 +73,7 @@ pub(crate) async fn keep(client: Client, host: PluginHost, chain: Option<Arc<Cha
     let mut keeper = Keeper {
         client,
         host,
+        part,
         chain,
         references,
         plugins: BTreeMap::new(),
@@ -93,6 +103,7 @@ pub(crate) async fn keep(client: Client, host: PluginHost, chain: Option<Arc<Cha
 struct Keeper {
     client: Client,
     host: PluginHost,
+    part: Part,
     /// The Ingress of this process, where there is one.
     chain: Option<Arc<Chain>>,
     references: mpsc::Sender<Change>,
@@ -123,20 +134,25 @@ impl Keeper {
     fn plugin(&mut self, event: Event<Plugin>) {
         match event {
             Event::Init => self.listing = Some(BTreeMap::new()),
-            Event::InitApply(plugin) => {
+            Event::InitApply(plugin) if self.is_wanted(&plugin) => {
                 self.listing.get_or_insert_default().insert(plugin.name_any(), plugin);
             }
             Event::InitDone => {
                 self.plugins = self.listing.take().unwrap_or_default();
                 self.listed = true;
             }
-            Event::Apply(plugin) => {
+            Event::InitApply(_) => {}
+            Event::Apply(plugin) if self.is_wanted(&plugin) => {
                 self.plugins.insert(plugin.name_any(), plugin);
             }
-            Event::Delete(plugin) => {
+            Event::Apply(plugin) | Event::Delete(plugin) => {
                 self.plugins.remove(&plugin.name_any());
             }
         }
+    }
+
+    fn is_wanted(&self, plugin: &Plugin) -> bool {
+        self.part == Part::Cluster || plugin.spec.world == INGRESS
     }
 
     /// Watches what plugins refer to, tells the host what there should be, and the objects what there is.
@@ -167,6 +183,9 @@ impl Keeper {
             chain.set(self.plugins.values());
         }
         self.again = None;
+        if self.part == Part::Ingress {
+            return;
+        }
         for (name, report) in self.host.reports() {
             let Some(plugin) = self.plugins.get_mut(&name) else { continue };
             let status = status(plugin, &report, Timestamp::now());

@@ -91,7 +91,7 @@ impl Control {
         let scheduler = server.client(Identity::scheduler());
         deciders.spawn("scheduler", wharf_scheduler::run(scheduler, wharf_scheduler::Options::default(), deciders.token()));
         let watcher = server.client(Identity::service_account("kube-system", plugins::ACCOUNT));
-        deciders.spawn("plugins", forever(plugins::keep(watcher, plugins, chain, deciders.token())));
+        deciders.spawn("plugins", forever(plugins::keep(watcher, plugins, plugins::Part::Cluster, chain, deciders.token())));
         let admin = server.client(Identity::admin());
         deciders.spawn("addons", addons::keep(admin.clone(), edge, deciders.token()));
         Ok(Control { server, admin, store, deciders, answers })

@@ -74,7 +74,7 @@ const WITH_CONTAINERS: [(&str, &str, &str); 7] = [
     ("batch", "v1", "Job"),
 ];
 /// Objects of a page.
-const PAGE: u32 = 500;
+const PAGE: u32 = 100;
 
 impl InUse for Objects {
     fn digests(&self) -> BoxFuture<'_, Result<HashSet<Digest>, String>> {

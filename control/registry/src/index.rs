@@ -310,6 +310,28 @@ impl Index {
         Ok(self.repositories(None, usize::MAX, |_| true)?.0)
     }
 
+    /// Whether any manifest without a tag is older than that.
+    pub(crate) fn has_old_untagged(&self, before: u64) -> Result<bool> {
+        let transaction = self.read()?;
+        let tags = transaction.open_table(TAGS)?;
+        let mut tags_of: Option<(String, BTreeSet<Digest>)> = None;
+        for entry in transaction.open_table(MANIFESTS)?.iter()? {
+            let (key, record) = entry?;
+            let (repository, digest) = key.value();
+            if read::<Relations>(record.value(), digest)?.since >= before {
+                continue;
+            }
+            if tags_of.as_ref().is_none_or(|(name, _)| name != repository) {
+                tags_of = Some((repository.to_owned(), tagged(&tags, repository)?));
+            }
+            let digest = stored_digest(digest)?;
+            if tags_of.as_ref().is_some_and(|(_, tagged)| !tagged.contains(&digest)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Sweeps one repository: untagged manifests that nobody needs and that are older than `manifests_before`, blobs that no manifest
     /// needs and that nobody asked for since `blobs_before`, and the repository itself when nothing is left. How many of each.
     pub(crate) fn sweep(&self, repository: &str, manifests_before: Option<u64>, blobs_before: u64, in_use: &HashSet<Digest>) -> Result<(usize, usize)> {
@@ -320,7 +342,7 @@ impl Index {
             manifests.insert(digest, relations);
             Ok(())
         })?;
-        let tagged: BTreeSet<Digest> = tagged(&transaction, repository)?;
+        let tagged: BTreeSet<Digest> = tagged(&transaction.open_table(TAGS)?, repository)?;
         let kept = kept(&manifests, |digest, record| {
             tagged.contains(digest) || in_use.contains(digest) || manifests_before.is_none_or(|before| record.since >= before)
         });
@@ -456,9 +478,9 @@ fn each_manifest(transaction: &WriteTransaction, repository: &str, mut look: imp
     Ok(())
 }
 
-fn tagged(transaction: &WriteTransaction, repository: &str) -> Result<BTreeSet<Digest>> {
+fn tagged(tags: &impl ReadableTable<(&'static str, &'static str), &'static str>, repository: &str) -> Result<BTreeSet<Digest>> {
     let mut found = BTreeSet::new();
-    for entry in transaction.open_table(TAGS)?.range((repository, "")..)? {
+    for entry in tags.range((repository, "")..)? {
         let (key, digest) = entry?;
         if key.value().0 != repository {
             break;

@@ -100,6 +100,19 @@ fn what_a_sweep_takes_and_what_it_leaves() {
 }
 
 #[test]
+fn what_is_old_and_has_no_tag_is_known_before_anybody_is_asked() {
+    let (_folder, index) = index();
+    assert!(!index.has_old_untagged(20).unwrap());
+    put(&index, 'a', &record(&[], &[], None, 1), &["latest"]).unwrap();
+    put(&index, 'b', &record(&[], &[], None, 30), &[]).unwrap();
+    assert!(!index.has_old_untagged(20).unwrap(), "the old one has a tag, the other is new");
+    assert!(index.has_old_untagged(40).unwrap());
+    index.delete_tag("r", "latest", 50).unwrap();
+    assert!(!index.has_old_untagged(20).unwrap(), "it has been without a tag since 50");
+    assert!(index.has_old_untagged(60).unwrap());
+}
+
+#[test]
 fn a_tag_that_moves_leaves_the_old_manifest_for_a_while() {
     let (_folder, index) = index();
     put(&index, 'a', &record(&[], &[], None, 1), &["latest"]).unwrap();

@@ -13,6 +13,10 @@ use crate::bed::{Bed, get, rule, send};
 struct Named;
 
 impl IngressPlugins for Named {
+    fn known(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
     fn of(&self, named: &[String], _: &BTreeMap<String, String>) -> Vec<Arc<str>> {
         named.iter().map(|name| name.as_str().into()).collect()
     }

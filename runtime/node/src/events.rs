@@ -2,6 +2,7 @@
 //! written later.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -61,8 +62,17 @@ impl Recorder {
     /// A recorder, and what writes its Events: to be run.
     pub fn new(client: kube::Client, node: &str) -> (Self, Writer) {
         let (queue, notes) = mpsc::channel(QUEUE);
-        let writer =
-            Writer { client, node: node.to_owned(), notes, known: HashMap::new(), similar: HashMap::new(), stamp: 0, tokens: HashMap::new(), pace: PACE };
+        let writer = Writer {
+            client,
+            node: node.to_owned(),
+            notes,
+            fingerprints: RandomState::new(),
+            known: HashMap::new(),
+            similar: HashMap::new(),
+            stamp: 0,
+            tokens: HashMap::new(),
+            pace: PACE,
+        };
         (Self { queue }, writer)
     }
 
@@ -115,9 +125,12 @@ pub struct Writer {
     client: kube::Client,
     node: String,
     notes: mpsc::Receiver<Note>,
-    known: HashMap<Key, Known>,
-    /// What was said of late, by the key without its message.
-    similar: HashMap<Key, (Vec<String>, Instant)>,
+    /// What is remembered is remembered by fingerprints: a node with many Pods has said much, and of most of it only once.
+    fingerprints: RandomState,
+    /// By the fingerprint of the whole key.
+    known: HashMap<u64, Known>,
+    /// Fingerprints of the messages said of late, by that of the key without its message.
+    similar: HashMap<u64, (Vec<u64>, Instant)>,
     /// The last name's.
     stamp: u64,
     /// Uid → what is left of its burst, and since when.
@@ -125,17 +138,18 @@ pub struct Writer {
     pace: Pace,
 }
 
-#[derive(PartialEq, Eq, Hash, Clone)]
-struct Key {
-    uid: String,
-    field_path: Option<String>,
+/// What makes two Events the same.
+#[derive(Hash, Clone, Copy)]
+struct Key<'a> {
+    uid: &'a str,
+    field_path: Option<&'a str>,
     kind: Kind,
     reason: &'static str,
-    message: String,
+    message: &'a str,
 }
 
 struct Known {
-    name: String,
+    name: Box<str>,
     count: i32,
     used: Instant,
 }
@@ -169,8 +183,9 @@ impl Writer {
         if !self.allowed(&uid) {
             return;
         }
-        let key = Key { uid, field_path: note.object.field_path.clone(), kind: note.kind, reason: note.reason, message: note.message.clone() };
-        let (key, message) = self.combine(key, note.message);
+        let key = Key { uid: &uid, field_path: note.object.field_path.as_deref(), kind: note.kind, reason: note.reason, message: &note.message };
+        let (key, combined) = self.combine(key);
+        let message = if combined { format!("(combined from similar events): {}", note.message) } else { note.message };
         if let Some(known) = self.known.get_mut(&key) {
             known.count = known.count.saturating_add(1);
             known.used = Instant::now();
@@ -209,31 +224,32 @@ impl Writer {
         }
     }
 
-    /// Too many different messages of one reason about one object become one, which says the last of them.
-    fn combine(&mut self, mut key: Key, message: String) -> (Key, String) {
+    /// Too many different messages of one reason about one object become one, which says the last of them. The fingerprint, and whether that
+    /// is so.
+    fn combine(&mut self, key: Key<'_>) -> (u64, bool) {
         if self.similar.len() >= REMEMBERED {
             self.similar.retain(|_, (_, at)| at.elapsed() < SIMILAR_FOR);
             if self.similar.len() >= REMEMBERED {
                 self.similar.clear();
             }
         }
-        let (messages, at) = self.similar.entry(Key { message: String::new(), ..key.clone() }).or_insert_with(|| (Vec::new(), Instant::now()));
+        let (whole, alike) = (self.fingerprints.hash_one(key), self.fingerprints.hash_one(Key { message: "", ..key }));
+        let (messages, at) = self.similar.entry(alike).or_insert_with(|| (Vec::with_capacity(1), Instant::now()));
         if at.elapsed() > SIMILAR_FOR {
             messages.clear();
         }
         *at = Instant::now();
-        if messages.contains(&message) {
-            return (key, message);
+        if messages.contains(&whole) {
+            return (whole, false);
         }
         if messages.len() + 1 < SIMILAR {
-            messages.push(message.clone());
-            return (key, message);
+            messages.push(whole);
+            return (whole, false);
         }
-        key.message.clear();
-        (key, format!("(combined from similar events): {message}"))
+        (alike, true)
     }
 
-    fn remember(&mut self, key: Key, name: String) {
+    fn remember(&mut self, key: u64, name: String) {
         if self.known.len() >= REMEMBERED {
             // Half of them, the ones not used for longest.
             let mut ages: Vec<Instant> = self.known.values().map(|k| k.used).collect();
@@ -241,7 +257,7 @@ impl Writer {
             let middle = ages[ages.len() / 2];
             self.known.retain(|_, k| k.used > middle);
         }
-        self.known.insert(key, Known { name, count: 1, used: Instant::now() });
+        self.known.insert(key, Known { name: name.into(), count: 1, used: Instant::now() });
     }
 
     /// A bucket for each object: 25 Events at once, then one in five minutes.

