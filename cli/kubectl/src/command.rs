@@ -62,7 +62,7 @@ pub fn arrange(arguments: Vec<OsString>) -> Vec<OsString> {
         let Some((argument, has_value)) = found else { break };
         moved.push(arguments[at].clone());
         at += 1;
-        if !has_value && argument.get_action().takes_values() {
+        if !has_value && argument.get_action().takes_values() && !argument.is_require_equals_set() {
             moved.extend(arguments.get(at).cloned());
             at += 1;
         }
@@ -108,6 +108,10 @@ pub fn wrong(error: &clap::Error, arguments: &[OsString], command: &str) -> Opti
         }
         ErrorKind::InvalidSubcommand => {
             let unknown = text(ContextKind::InvalidSubcommand);
+            // Of a verb's own verbs none is suggested.
+            if let Some(verb) = command.strip_suffix(&format!(" {unknown}")).filter(|verb| verb.contains(' ')) {
+                return Some(format!("error: unknown command {unknown:?}\nSee '{verb} -h' for help and examples\n"));
+            }
             let mut said = format!("error: unknown command {unknown:?} for {command:?}\n");
             if let Some(ContextValue::Strings(near)) = error.get(ContextKind::SuggestedSubcommand)
                 && !near.is_empty()
@@ -156,6 +160,11 @@ mod tests {
         check(
             "wharf get --chunk-size=x",
             "error: invalid argument \"x\" for \"--chunk-size\" flag: strconv.ParseInt: parsing \"x\": invalid syntax\nSee 'wharf get --help' for usage.\n",
+        );
+        let error = root().try_get_matches_from(words("wharf config nope")).unwrap_err();
+        assert_eq!(
+            wrong(&error, &words("wharf config nope"), "wharf config nope").unwrap(),
+            "error: unknown command \"nope\"\nSee 'wharf config -h' for help and examples\n"
         );
         assert!(root().try_get_matches_from(words("wharf get pods -A --all-namespaces=false -n a -n b -o=wide --watch=true")).is_ok());
     }

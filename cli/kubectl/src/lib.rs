@@ -10,6 +10,7 @@ pub mod describe;
 pub mod discovery;
 pub mod error;
 pub mod flags;
+pub mod kubeconfig;
 pub mod labels;
 pub mod manifest;
 pub mod merge;

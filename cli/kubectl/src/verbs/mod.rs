@@ -7,6 +7,7 @@ mod apply;
 mod attach;
 mod auth;
 mod cluster_info;
+mod config;
 mod cordon;
 mod create;
 mod delete;
@@ -38,7 +39,6 @@ use std::process::ExitCode;
 
 use crate::client::Connection;
 use crate::error::Result;
-use crate::session::Session;
 
 /// A verb's own flags, and those of the connection.
 #[derive(Debug, clap::Args)]
@@ -50,21 +50,29 @@ pub struct With<A: clap::Args> {
 }
 
 macro_rules! verbs {
-    ($($(#[$doc:meta])* $name:ident => $module:ident,)*) => {
+    ($($(#[$doc:meta])* $name:ident => $module:ident,)* ; alone: $($(#[$doc_alone:meta])* $name_alone:ident => $module_alone:ident,)*) => {
         /// What kubectl can do, by the name of it.
         #[derive(Debug, clap::Subcommand)]
         #[allow(clippy::large_enum_variant, reason = "one is made in a program's life")]
         pub enum Verb {
             $($(#[$doc])* $name(With<$module::Arguments>),)*
+            $($(#[$doc_alone])* $name_alone(With<$module_alone::Arguments>),)*
         }
 
         impl Verb {
             fn connection(&self) -> &Connection {
-                match self { $(Verb::$name(with) => &with.connection,)* }
+                match self {
+                    $(Verb::$name(with) => &with.connection,)*
+                    $(Verb::$name_alone(with) => &with.connection,)*
+                }
             }
 
-            async fn with(self, session: &Session) -> Result<()> {
-                match self { $(Verb::$name(with) => $module::run(session, with.arguments).await,)* }
+            /// Does it; verbs that stand alone need no server.
+            async fn with(self, connection: &Connection) -> Result<()> {
+                match self {
+                    $(Verb::$name(with) => $module::run(&connection.session().await?, with.arguments).await,)*
+                    $(Verb::$name_alone(with) => $module_alone::run(connection, with.arguments),)*
+                }
             }
         }
     };
@@ -161,6 +169,10 @@ verbs! {
     /// Delete objects by manifests, names or selectors
     #[command(after_help = delete::EXAMPLES)]
     Delete => delete,
+    ; alone:
+    /// Show and change kubeconfig files
+    #[command(after_help = config::EXAMPLES)]
+    Config => config,
 }
 
 impl Verb {
@@ -178,8 +190,7 @@ impl Verb {
             if matches!(&self, Verb::Create(with) if with.arguments.user_is_a_subject()) {
                 connection.user = None;
             }
-            let session = connection.session().await?;
-            self.with(&session).await
+            self.with(&connection).await
         });
         // A read of standard input that still waits must not hold the end up.
         runtime.shutdown_background();
@@ -202,6 +213,9 @@ impl Verb {
             }
             None => {
                 let _ = error.print();
+                if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                    return ExitCode::FAILURE;
+                }
                 ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
             }
         }
