@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod command;
+pub mod completion;
 pub mod describe;
 pub mod discovery;
 pub mod error;

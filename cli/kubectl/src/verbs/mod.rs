@@ -9,11 +9,14 @@ mod auth;
 mod cluster_info;
 mod config;
 mod cordon;
+mod cp;
 mod create;
 mod delete;
 mod describe;
+mod diff;
 mod drain;
 mod edit;
+mod events;
 mod exec;
 mod explain;
 mod expose;
@@ -85,12 +88,18 @@ verbs! {
     /// Make objects what their manifests say
     #[command(after_help = apply::EXAMPLES)]
     Apply => apply,
+    /// Show what apply would change
+    #[command(after_help = diff::EXAMPLES)]
+    Diff => diff,
     /// Create objects from manifests, or from flags
     #[command(after_help = create::EXAMPLES)]
     Create => create,
     /// Describe objects and what belongs to them
     #[command(after_help = describe::EXAMPLES)]
     Describe => describe,
+    /// List what happened
+    #[command(after_help = events::EXAMPLES)]
+    Events => events,
     /// Set and remove labels
     #[command(after_help = label::EXAMPLES)]
     Label => label,
@@ -136,6 +145,9 @@ verbs! {
     /// Take part in the process of a container
     #[command(after_help = attach::EXAMPLES)]
     Attach => attach,
+    /// Copy files into and out of a container
+    #[command(after_help = cp::EXAMPLES)]
+    Cp => cp,
     /// Bring ports of a Pod to this machine
     #[command(after_help = port_forward::EXAMPLES)]
     PortForward => port_forward,
@@ -224,14 +236,13 @@ impl Verb {
 
 /// How the verb was called: `wharf get`, `wharf rollout status`.
 fn called(arguments: &[OsString]) -> String {
-    const NESTED: &[&str] = &["rollout", "create", "set", "config", "auth", "top", "cluster-info", "certificate", "apply", "secret", "service"];
     let mut words = vec!["wharf".to_owned()];
     for argument in arguments.iter().skip(1).filter_map(|argument| argument.to_str()) {
         if argument.starts_with('-') || !argument.chars().all(|c| c.is_ascii_lowercase() || c == '-') {
             break;
         }
         words.push(argument.to_owned());
-        if !NESTED.contains(&argument) || argument == "apply" || argument == "top" && words.len() > 2 {
+        if !crate::command::NESTED.contains(&argument) || argument == "apply" || argument == "top" && words.len() > 2 {
             break;
         }
     }

@@ -10,6 +10,7 @@ use crate::client::Connection;
 use crate::error::{Error, Result};
 use crate::kubeconfig::{CLUSTERS, CONTEXTS, Files, Section, USERS, find, name};
 use crate::out;
+use crate::print::json::pretty_in_order;
 use crate::print::output::{FORMS, Format, OutputFlags};
 
 /// What `config view` is told.
@@ -56,12 +57,7 @@ pub(super) fn run(files: &Files, connection: &Connection, arguments: &Arguments)
     }
     out(&match printer.format {
         Format::Human => crate::print::yaml::to_string(&document),
-        Format::Json => {
-            let mut text = String::new();
-            ordered(&document, 0, &mut text);
-            text.push('\n');
-            text
-        }
+        Format::Json => format!("{}\n", pretty_in_order(&document, &|_| ORDER)),
         _ => printer.print(&document)?,
     });
     Ok(())
@@ -183,34 +179,6 @@ const ORDER: &[&str] = &[
     "context",
 ];
 
-fn ordered(value: &Value, indent: usize, out: &mut String) {
-    let pad = |indent: usize, out: &mut String| out.extend(std::iter::repeat_n(' ', indent));
-    let (open, close, entries): (char, char, Vec<(Option<&String>, &Value)>) = match value {
-        Value::Object(map) if !map.is_empty() => {
-            let mut fields: Vec<_> = map.iter().map(|(key, value)| (Some(key), value)).collect();
-            fields.sort_by_key(|(key, _)| ORDER.iter().position(|known| key.is_some_and(|key| key == known)).unwrap_or(ORDER.len()));
-            ('{', '}', fields)
-        }
-        Value::Array(items) if !items.is_empty() => ('[', ']', items.iter().map(|item| (None, item)).collect()),
-        other => {
-            out.push_str(&crate::print::json::compact(other));
-            return;
-        }
-    };
-    out.push(open);
-    for (at, (key, value)) in entries.into_iter().enumerate() {
-        out.push_str(if at > 0 { ",\n" } else { "\n" });
-        pad(indent + 4, out);
-        if let Some(key) = key {
-            out.push_str(&format!("{}: ", crate::print::json::compact(&json!(key))));
-        }
-        ordered(value, indent + 4, out);
-    }
-    out.push('\n');
-    pad(indent, out);
-    out.push(close);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,8 +196,7 @@ mod tests {
         redact(&mut document);
         assert_eq!(document["users"][1]["user"], json!({"password": "REDACTED", "username": "n"}));
         minify(&mut document).unwrap();
-        let mut text = String::new();
-        ordered(&document, 0, &mut text);
+        let text = pretty_in_order(&document, &|_| ORDER);
         expect_test::expect![[r#"
             {
                 "kind": "Config",
