@@ -23,7 +23,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use wharf_kubectl::Verb;
+use wharf_kubectl::{Verb, completion};
 
 /// Kubernetes for WebAssembly in one binary.
 #[derive(Debug, Parser)]
@@ -55,6 +55,9 @@ enum Command {
     Plugin(plugin::Arguments),
     #[command(flatten)]
     Kubectl(Box<Verb>),
+    /// Print the script with which a shell completes commands.
+    #[command(after_help = completion::EXAMPLES)]
+    Completion(Box<completion::Arguments>),
     /// Compiles one image in a process of its own, within limits. Not for people.
     #[command(name = "__compile", hide = true)]
     Compile {
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Compile { arguments } => return wharf_image::compile::child_main(&arguments, up::compile),
         Command::Kubectl(verb) => return verb.run(&given),
+        Command::Completion(arguments) => return completion::run(&arguments, Arguments::command(), given.first()),
         Command::Up(arguments) => up::run(*arguments),
         Command::Server(arguments) => server::run(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),

@@ -49,8 +49,8 @@ pub struct Connection {
     #[arg(long, global = true, value_name = "FILE")]
     pub client_key: Option<String>,
     /// Do not check the server's certificate. This makes HTTPS connections insecure.
-    #[arg(long, global = true)]
-    pub insecure_skip_tls_verify: bool,
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL")]
+    pub insecure_skip_tls_verify: Option<bool>,
     /// Server name to check the server's certificate against.
     #[arg(long, global = true, value_name = "NAME")]
     pub tls_server_name: Option<String>,
@@ -169,7 +169,7 @@ impl Connection {
             cluster.certificate_authority = Some(file.clone());
             cluster.certificate_authority_data = None;
         }
-        if self.insecure_skip_tls_verify {
+        if self.insecure_skip_tls_verify == Some(true) {
             cluster.insecure_skip_tls_verify = Some(true);
             cluster.certificate_authority = None;
             cluster.certificate_authority_data = None;

@@ -20,7 +20,7 @@ pub fn is_ours(program: &clap::Command, name: Option<&OsString>) -> bool {
 }
 
 fn verbs() -> clap::Command {
-    <crate::Verb as clap::Subcommand>::augment_subcommands(clap::Command::new("verbs"))
+    <crate::Verb as clap::Subcommand>::augment_subcommands(clap::Command::new("verbs")).subcommand(clap::Command::new("completion"))
 }
 
 fn with_manners(command: clap::Command) -> clap::Command {
@@ -46,6 +46,9 @@ fn with_manners(command: clap::Command) -> clap::Command {
         .mut_subcommands(with_manners)
 }
 
+/// Verbs that have verbs of their own.
+pub(crate) const NESTED: &[&str] = &["rollout", "create", "set", "config", "auth", "top", "cluster-info", "certificate", "apply", "secret", "service"];
+
 /// Moves flags of the connection that stand before the verb (`-n x get pods`) behind it.
 pub fn arrange(arguments: Vec<OsString>) -> Vec<OsString> {
     let known = <Connection as clap::Args>::augment_args(clap::Command::new("connection"));
@@ -62,7 +65,7 @@ pub fn arrange(arguments: Vec<OsString>) -> Vec<OsString> {
         let Some((argument, has_value)) = found else { break };
         moved.push(arguments[at].clone());
         at += 1;
-        if !has_value && argument.get_action().takes_values() {
+        if !has_value && argument.get_action().takes_values() && !argument.is_require_equals_set() {
             moved.extend(arguments.get(at).cloned());
             at += 1;
         }
@@ -71,8 +74,16 @@ pub fn arrange(arguments: Vec<OsString>) -> Vec<OsString> {
         return arguments;
     }
     let mut all: Vec<OsString> = vec![arguments[0].clone(), arguments[at].clone()];
+    at += 1;
+    // Behind all words of the verb: `config view`.
+    while let Some(next) = arguments.get(at).filter(|next| !next.to_string_lossy().starts_with('-'))
+        && all.last().and_then(|word| word.to_str()).is_some_and(|word| NESTED.contains(&word))
+    {
+        all.push(next.clone());
+        at += 1;
+    }
     all.extend(moved);
-    all.extend(arguments[at + 1..].iter().cloned());
+    all.extend(arguments[at..].iter().cloned());
     all
 }
 
@@ -108,6 +119,10 @@ pub fn wrong(error: &clap::Error, arguments: &[OsString], command: &str) -> Opti
         }
         ErrorKind::InvalidSubcommand => {
             let unknown = text(ContextKind::InvalidSubcommand);
+            // Of a verb's own verbs none is suggested.
+            if let Some(verb) = command.strip_suffix(&format!(" {unknown}")).filter(|verb| verb.contains(' ')) {
+                return Some(format!("error: unknown command {unknown:?}\nSee '{verb} -h' for help and examples\n"));
+            }
             let mut said = format!("error: unknown command {unknown:?} for {command:?}\n");
             if let Some(ContextValue::Strings(near)) = error.get(ContextKind::SuggestedSubcommand)
                 && !near.is_empty()
@@ -138,6 +153,8 @@ mod tests {
         assert_eq!(arrange(words("wharf -n x get pods")), words("wharf get -n x pods"));
         assert_eq!(arrange(words("wharf --context=a -nx get pods")), words("wharf get --context=a -nx pods"));
         assert_eq!(arrange(words("wharf --insecure-skip-tls-verify get pods")), words("wharf get --insecure-skip-tls-verify pods"));
+        assert_eq!(arrange(words("wharf -n x config view --raw")), words("wharf config view -n x --raw"));
+        assert_eq!(arrange(words("wharf -n x create secret generic a")), words("wharf create secret generic -n x a"));
         assert_eq!(arrange(words("wharf --version")), words("wharf --version"));
         assert_eq!(arrange(words("wharf get -n x")), words("wharf get -n x"));
     }
@@ -156,6 +173,11 @@ mod tests {
         check(
             "wharf get --chunk-size=x",
             "error: invalid argument \"x\" for \"--chunk-size\" flag: strconv.ParseInt: parsing \"x\": invalid syntax\nSee 'wharf get --help' for usage.\n",
+        );
+        let error = root().try_get_matches_from(words("wharf config nope")).unwrap_err();
+        assert_eq!(
+            wrong(&error, &words("wharf config nope"), "wharf config nope").unwrap(),
+            "error: unknown command \"nope\"\nSee 'wharf config -h' for help and examples\n"
         );
         assert!(root().try_get_matches_from(words("wharf get pods -A --all-namespaces=false -n a -n b -o=wide --watch=true")).is_ok());
     }

@@ -6,10 +6,12 @@
 
 pub mod client;
 pub mod command;
+pub mod completion;
 pub mod describe;
 pub mod discovery;
 pub mod error;
 pub mod flags;
+pub mod kubeconfig;
 pub mod labels;
 pub mod manifest;
 pub mod merge;

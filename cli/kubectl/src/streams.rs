@@ -60,7 +60,7 @@ pub async fn attach(session: &Session, namespace: &str, pod: &str, container: Op
 }
 
 /// What the end of a process means for this program.
-fn ended(status: Option<Status>) -> Result<()> {
+pub(crate) fn ended(status: Option<Status>) -> Result<()> {
     let Some(status) = status else { return Ok(()) };
     if status.status.as_deref() != Some("Failure") {
         return Ok(());
@@ -121,7 +121,7 @@ async fn run(mut process: AttachedProcess, streams: Streams) -> Result<Option<St
     }
 }
 
-async fn pass_on(mut from: impl tokio::io::AsyncRead + Unpin, mut to: impl tokio::io::AsyncWrite + Unpin) {
+pub(crate) async fn pass_on(mut from: impl tokio::io::AsyncRead + Unpin, mut to: impl tokio::io::AsyncWrite + Unpin) {
     let mut buffer = vec![0; 32 << 10];
     while let Ok(n) = from.read(&mut buffer).await {
         if n == 0 || to.write_all(&buffer[..n]).await.is_err() || to.flush().await.is_err() {

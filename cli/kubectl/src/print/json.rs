@@ -19,6 +19,43 @@ pub fn pretty(value: &Value) -> String {
     text
 }
 
+/// The same without the line break, with fields in the order that `order` has for the field they are in (`""` at the
+/// top); others follow by name.
+pub fn pretty_in_order(value: &Value, order: &dyn Fn(&str) -> &'static [&'static str]) -> String {
+    let mut text = String::new();
+    in_order(value, "", 0, order, &mut text);
+    text
+}
+
+fn in_order(value: &Value, parent: &str, indent: usize, order: &dyn Fn(&str) -> &'static [&'static str], out: &mut String) {
+    let pad = |indent: usize, out: &mut String| out.extend(std::iter::repeat_n(' ', indent));
+    let (open, close, entries): (char, char, Vec<(Option<&String>, &Value)>) = match value {
+        Value::Object(map) if !map.is_empty() => {
+            let known = order(parent);
+            let mut fields: Vec<_> = map.iter().map(|(key, value)| (Some(key), value)).collect();
+            fields.sort_by_key(|(key, _)| known.iter().position(|known| key.is_some_and(|key| key == known)).unwrap_or(known.len()));
+            ('{', '}', fields)
+        }
+        Value::Array(items) if !items.is_empty() => ('[', ']', items.iter().map(|item| (None, item)).collect()),
+        other => {
+            out.push_str(&compact(other));
+            return;
+        }
+    };
+    out.push(open);
+    for (at, (key, value)) in entries.into_iter().enumerate() {
+        out.push_str(if at > 0 { ",\n" } else { "\n" });
+        pad(indent + 4, out);
+        if let Some(key) = key {
+            out.push_str(&format!("{}: ", compact(&Value::String(key.clone()))));
+        }
+        in_order(value, key.map_or(parent, String::as_str), indent + 4, order, out);
+    }
+    out.push('\n');
+    pad(indent, out);
+    out.push(close);
+}
+
 fn escape(text: &str) -> String {
     if !text.contains(['<', '>', '&', '\u{2028}', '\u{2029}', '\u{8}', '\u{c}']) && !text.contains("\\b") && !text.contains("\\f") {
         return text.to_owned();

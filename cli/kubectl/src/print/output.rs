@@ -127,6 +127,11 @@ impl Printer {
         matches!(self.format, Format::Human | Format::Wide)
     }
 
+    /// Whether objects are printed with who manages which field.
+    pub fn shows_managed_fields(&self) -> bool {
+        self.managed_fields
+    }
+
     /// An object with what was done to it: `pod/a created`.
     pub fn done(&mut self, object: &Value, operation: &str) -> Result<String> {
         match self.format {

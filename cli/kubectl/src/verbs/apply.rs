@@ -186,7 +186,7 @@ impl Apply<'_> {
         let (mut tries, mut patch) = (0, Value::Null);
         loop {
             let outcome = async {
-                let (made, kind) = self.difference(info, &live, modified).await?;
+                let (made, kind) = difference(self.session, &mut self.documents, info, &live, modified).await?;
                 patch = made;
                 if patch.as_object().is_some_and(serde_json::Map::is_empty) {
                     return Ok(live.clone());
@@ -228,24 +228,6 @@ impl Apply<'_> {
         self.session.post(&with_query(&info.resource.path(info.namespace.as_deref()), &self.parameters(validation)), modified).await
     }
 
-    /// The patch, by the server's own account of how the kind is merged.
-    async fn difference(&mut self, info: &Info, live: &Value, modified: &Value) -> Result<(Value, PatchType)> {
-        let resource = &info.resource;
-        let original = last_applied(live);
-        let key = resource.api_version();
-        if !self.documents.contains_key(&key) {
-            let document = openapi(self.session, &resource.group, &resource.version).await;
-            self.documents.insert(key.clone(), Document::new(document.unwrap_or(Value::Null)));
-        }
-        let document = &self.documents[&key];
-        if document.takes_strategic(&resource.group, &resource.version, &resource.kind)
-            && let Some(schema) = document.kind(&resource.group, &resource.version, &resource.kind)
-        {
-            return merge::strategic::three_way(&original, modified, live, schema).map(|patch| (patch, PatchType::Strategic)).map_err(Error::message);
-        }
-        Ok((merge::json::three_way(&original, modified, live), PatchType::Merge))
-    }
-
     async fn server_side(&self, info: &Info, validation: &str) -> Result<(Value, &'static str)> {
         let force = self.arguments.force_conflicts.to_string();
         let path = with_query(&info.path(), &self.parameters(validation));
@@ -263,6 +245,30 @@ impl Apply<'_> {
         warn_if_deleting(&object);
         Ok((object, "serverside-applied"))
     }
+}
+
+/// The patch, by the server's own account of how the kind is merged.
+pub(super) async fn difference(
+    session: &Session,
+    documents: &mut merge::schema::Documents,
+    info: &Info,
+    live: &Value,
+    modified: &Value,
+) -> Result<(Value, PatchType)> {
+    let resource = &info.resource;
+    let original = last_applied(live);
+    let key = resource.api_version();
+    if !documents.contains_key(&key) {
+        let document = openapi(session, &resource.group, &resource.version).await;
+        documents.insert(key.clone(), Document::new(document.unwrap_or(Value::Null)));
+    }
+    let document = &documents[&key];
+    if document.takes_strategic(&resource.group, &resource.version, &resource.kind)
+        && let Some(schema) = document.kind(&resource.group, &resource.version, &resource.kind)
+    {
+        return merge::strategic::three_way(&original, modified, live, schema).map(|patch| (patch, PatchType::Strategic)).map_err(Error::message);
+    }
+    Ok((merge::json::three_way(&original, modified, live), PatchType::Merge))
 }
 
 /// The OpenAPI v3 document of a group and version.

@@ -7,12 +7,16 @@ mod apply;
 mod attach;
 mod auth;
 mod cluster_info;
+mod config;
 mod cordon;
+mod cp;
 mod create;
 mod delete;
 mod describe;
+mod diff;
 mod drain;
 mod edit;
+mod events;
 mod exec;
 mod explain;
 mod expose;
@@ -38,7 +42,6 @@ use std::process::ExitCode;
 
 use crate::client::Connection;
 use crate::error::Result;
-use crate::session::Session;
 
 /// A verb's own flags, and those of the connection.
 #[derive(Debug, clap::Args)]
@@ -50,21 +53,29 @@ pub struct With<A: clap::Args> {
 }
 
 macro_rules! verbs {
-    ($($(#[$doc:meta])* $name:ident => $module:ident,)*) => {
+    ($($(#[$doc:meta])* $name:ident => $module:ident,)* ; alone: $($(#[$doc_alone:meta])* $name_alone:ident => $module_alone:ident,)*) => {
         /// What kubectl can do, by the name of it.
         #[derive(Debug, clap::Subcommand)]
         #[allow(clippy::large_enum_variant, reason = "one is made in a program's life")]
         pub enum Verb {
             $($(#[$doc])* $name(With<$module::Arguments>),)*
+            $($(#[$doc_alone])* $name_alone(With<$module_alone::Arguments>),)*
         }
 
         impl Verb {
             fn connection(&self) -> &Connection {
-                match self { $(Verb::$name(with) => &with.connection,)* }
+                match self {
+                    $(Verb::$name(with) => &with.connection,)*
+                    $(Verb::$name_alone(with) => &with.connection,)*
+                }
             }
 
-            async fn with(self, session: &Session) -> Result<()> {
-                match self { $(Verb::$name(with) => $module::run(session, with.arguments).await,)* }
+            /// Does it; verbs that stand alone need no server.
+            async fn with(self, connection: &Connection) -> Result<()> {
+                match self {
+                    $(Verb::$name(with) => $module::run(&connection.session().await?, with.arguments).await,)*
+                    $(Verb::$name_alone(with) => $module_alone::run(connection, with.arguments),)*
+                }
             }
         }
     };
@@ -77,12 +88,18 @@ verbs! {
     /// Make objects what their manifests say
     #[command(after_help = apply::EXAMPLES)]
     Apply => apply,
+    /// Show what apply would change
+    #[command(after_help = diff::EXAMPLES)]
+    Diff => diff,
     /// Create objects from manifests, or from flags
     #[command(after_help = create::EXAMPLES)]
     Create => create,
     /// Describe objects and what belongs to them
     #[command(after_help = describe::EXAMPLES)]
     Describe => describe,
+    /// List what happened
+    #[command(after_help = events::EXAMPLES)]
+    Events => events,
     /// Set and remove labels
     #[command(after_help = label::EXAMPLES)]
     Label => label,
@@ -128,6 +145,9 @@ verbs! {
     /// Take part in the process of a container
     #[command(after_help = attach::EXAMPLES)]
     Attach => attach,
+    /// Copy files into and out of a container
+    #[command(after_help = cp::EXAMPLES)]
+    Cp => cp,
     /// Bring ports of a Pod to this machine
     #[command(after_help = port_forward::EXAMPLES)]
     PortForward => port_forward,
@@ -161,6 +181,10 @@ verbs! {
     /// Delete objects by manifests, names or selectors
     #[command(after_help = delete::EXAMPLES)]
     Delete => delete,
+    ; alone:
+    /// Show and change kubeconfig files
+    #[command(after_help = config::EXAMPLES)]
+    Config => config,
 }
 
 impl Verb {
@@ -178,8 +202,7 @@ impl Verb {
             if matches!(&self, Verb::Create(with) if with.arguments.user_is_a_subject()) {
                 connection.user = None;
             }
-            let session = connection.session().await?;
-            self.with(&session).await
+            self.with(&connection).await
         });
         // A read of standard input that still waits must not hold the end up.
         runtime.shutdown_background();
@@ -202,6 +225,9 @@ impl Verb {
             }
             None => {
                 let _ = error.print();
+                if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                    return ExitCode::FAILURE;
+                }
                 ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
             }
         }
@@ -210,14 +236,13 @@ impl Verb {
 
 /// How the verb was called: `wharf get`, `wharf rollout status`.
 fn called(arguments: &[OsString]) -> String {
-    const NESTED: &[&str] = &["rollout", "create", "set", "config", "auth", "top", "cluster-info", "certificate", "apply", "secret", "service"];
     let mut words = vec!["wharf".to_owned()];
     for argument in arguments.iter().skip(1).filter_map(|argument| argument.to_str()) {
         if argument.starts_with('-') || !argument.chars().all(|c| c.is_ascii_lowercase() || c == '-') {
             break;
         }
         words.push(argument.to_owned());
-        if !NESTED.contains(&argument) || argument == "apply" || argument == "top" && words.len() > 2 {
+        if !crate::command::NESTED.contains(&argument) || argument == "apply" || argument == "top" && words.len() > 2 {
             break;
         }
     }
