@@ -217,7 +217,7 @@ impl Machines {
                     if page.contains(text) { Ok(()) } else { Err(page.into()) }
                 })
             };
-            wants("wrong", "401")?;
+            wants("wrong", "403")?;
             wants("1f6c2a", "nginx")?;
         }
         self.kubectl(&["delete", "plugin/api-key"])?;
