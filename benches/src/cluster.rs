@@ -86,9 +86,18 @@ impl Cluster {
 
     /// Resident bytes.
     pub(crate) fn resident(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// Those of them that are the process' own: the pages of the program, which come and go with what it does, are not.
+    pub(crate) fn own(&self) -> Result<u64> {
+        self.status("RssAnon:")
+    }
+
+    fn status(&self, field: &str) -> Result<u64> {
         let pid = self.child.id().context("it has ended")?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).with_context(|| format!("no {field}"))?;
         Ok(line.split_whitespace().next().context("no number")?.parse::<u64>()? * 1024)
     }
 

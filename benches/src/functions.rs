@@ -72,7 +72,7 @@ async fn idle(cluster: &Cluster, arguments: &Arguments) -> Result<()> {
     let first = cluster.api.get(&mut connection, &format!("{deployments}/function")).await?;
     let image = first["spec"]["template"]["spec"]["containers"][0]["image"].as_str().context("no image")?.to_owned();
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let before = cluster.resident()?;
+    let before = cluster.own()?;
     let begin = Instant::now();
     for n in 0..arguments.functions {
         let objects = function(&format!("f{n}"), &image);
@@ -95,7 +95,7 @@ async fn idle(cluster: &Cluster, arguments: &Arguments) -> Result<()> {
     }
     let took = begin.elapsed();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let (resting, resident) = (cluster.cpu()?, cluster.resident()?);
+    let (resting, resident) = (cluster.cpu()?, cluster.own()?);
     let rest = Duration::from_secs(30);
     tokio::time::sleep(rest).await;
     let used = cluster.cpu()?.saturating_sub(resting);

@@ -30,7 +30,7 @@ pub(crate) async fn run(common: &Common, arguments: &Arguments) -> Result<()> {
     std::fs::write(manifests.path().join("idle.json"), deployment.to_string())?;
     let cluster = Cluster::start(common, folder.path(), &["--workers", &workers, "--apply", &manifests.path().to_string_lossy()], None).await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let before = cluster.resident()?;
+    let (before, own_before) = (cluster.resident()?, cluster.own()?);
     let mut connection = cluster.api.connect().await?;
     let path = "/apis/apps/v1/namespaces/default/deployments/idle";
     let scale = format!(r#"{{"spec":{{"replicas":{}}}}}"#, arguments.pods + 1);
@@ -51,10 +51,12 @@ pub(crate) async fn run(common: &Common, arguments: &Arguments) -> Result<()> {
     }
     let took = begin.elapsed();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let after = cluster.resident()?;
+    let (after, own_after) = (cluster.resident()?, cluster.own()?);
     println!("{} Pods from scale to available:        {:>7.1} s ({:.0}/s)", arguments.pods, took.as_secs_f64(), arguments.pods as f64 / took.as_secs_f64());
     println!("resident with one Pod:                   {:>7.1} MiB", before as f64 / f64::from(1 << 20));
     println!("resident with {} more, idle:           {:>7.1} MiB", arguments.pods, after as f64 / f64::from(1 << 20));
-    println!("each:                                    {:>7.1} KiB", after.saturating_sub(before) as f64 / 1024.0 / arguments.pods as f64);
+    let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / 1024.0 / arguments.pods as f64;
+    println!("each:                                    {:>7.1} KiB", each(before, after));
+    println!("each, without the program's own pages:   {:>7.1} KiB", each(own_before, own_after));
     cluster.stop().await
 }
