@@ -15,6 +15,7 @@ pub mod kubeconfig;
 pub mod labels;
 pub mod manifest;
 pub mod merge;
+pub mod paths;
 pub mod pods;
 pub mod print;
 pub mod selection;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::apply;
 use crate::error::{Error, Result};
@@ -73,7 +74,7 @@ async fn compare(session: &Session, arguments: Arguments) -> Result<()> {
     let selection = Selection { files: arguments.files.clone(), selector: arguments.selector.clone(), ..Selection::default() };
     let (infos, errors, _) = fetch(session, &selection, true).await?;
     Error::all(errors)?;
-    let (from, to) = (Folder::new("LIVE")?, Folder::new("MERGED")?);
+    let (from, to) = (folder("LIVE")?, folder("MERGED")?);
     let mut documents = Documents::default();
     for info in infos {
         let live = match session.get(&info.path()).await {
@@ -84,10 +85,10 @@ async fn compare(session: &Session, arguments: Arguments) -> Result<()> {
         let merged = merged(session, &arguments, &mut documents, &info, &live).await?;
         let (live, merged) = shown(live, merged, arguments.show_managed_fields);
         let name = file_name(&info);
-        from.write(&name, &live)?;
-        to.write(&name, &merged)?;
+        write(&from, &name, &live)?;
+        write(&to, &name, &merged)?;
     }
-    let words = program(std::env::var("KUBECTL_EXTERNAL_DIFF").ok().as_deref(), &from.0, &to.0);
+    let words = program(std::env::var("KUBECTL_EXTERNAL_DIFF").ok().as_deref(), from.path(), to.path());
     match status(&words)?.code() {
         Some(0) => Ok(()),
         Some(code) if code > 1 => Err(Error::Code(format!("exit status {code}"), u8::try_from(code).unwrap_or(2))),
@@ -181,36 +182,17 @@ fn mask(live: &mut Value, merged: &mut Value) {
     }
 }
 
-/// A folder of its own that is gone when this ends.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new(what: &str) -> Result<Folder> {
-        let failed = |error: std::io::Error| Error::message(format!("make a folder in {}: {error}", std::env::temp_dir().display()));
-        for number in 0..1000_u32 {
-            let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
-            let path = std::env::temp_dir().join(format!("{what}-{}", u64::from(nanos) + u64::from(std::process::id()) * 1000 + u64::from(number)));
-            match std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&path) {
-                Ok(()) => return Ok(Folder(path)),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        Err(failed(std::io::ErrorKind::AlreadyExists.into()))
-    }
-
-    fn write(&self, name: &str, object: &Value) -> Result<()> {
-        let path = self.0.join(name);
-        // What is not there is an empty file; of a Secret it is what was masked, as kubectl has it.
-        let text = if object.is_null() && !name.starts_with("v1.Secret.") { String::new() } else { yaml::to_string(object) };
-        std::fs::write(&path, text).map_err(|error| Error::message(format!("write {}: {error}", path.display())))
-    }
+/// A folder that is this user's alone, and gone when it ends.
+fn folder(what: &str) -> Result<TempDir> {
+    let made = tempfile::Builder::new().prefix(&format!("{what}-")).tempdir();
+    made.map_err(|error| Error::message(format!("make a folder in {}: {error}", std::env::temp_dir().display())))
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+fn write(folder: &TempDir, name: &str, object: &Value) -> Result<()> {
+    let path = folder.path().join(name);
+    // What is not there is an empty file; of a Secret it is what was masked, as kubectl has it.
+    let text = if object.is_null() && !name.starts_with("v1.Secret.") { String::new() } else { yaml::to_string(object) };
+    std::fs::write(&path, text).map_err(|error| Error::message(format!("write {}: {error}", path.display())))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `config set-context`, `set-cluster` and `set-credentials`: whole entries, of flags.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -10,6 +10,7 @@ use crate::client::Connection;
 use crate::error::{Error, Result};
 use crate::kubeconfig::{CLUSTERS, CONTEXTS, Files, USERS};
 use crate::out;
+use crate::paths::cleaned;
 
 /// What `config set-context` is told; the rest are flags of the connection.
 #[derive(Debug, clap::Args)]
@@ -200,22 +201,9 @@ impl Certificate {
 
 /// A path as a kubeconfig has it: below its folder, without that; elsewhere whole.
 fn relative(file: &Path, kubeconfig: &Path) -> String {
-    let file = plain(file);
-    let folder = kubeconfig.parent().map(plain).unwrap_or_default();
+    let file = cleaned(file);
+    let folder = kubeconfig.parent().map(cleaned).unwrap_or_default();
     file.strip_prefix(&folder).unwrap_or(&file).display().to_string()
-}
-
-/// Without `.` and `..`.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(plain.pop()),
-            part => plain.push(part),
-        }
-    }
-    plain
 }
 
 #[cfg(test)]
