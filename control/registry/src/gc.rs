@@ -52,14 +52,10 @@ impl Registry {
     /// # Errors
     /// When the index or the disk does not answer, in words.
     pub async fn collect(&self) -> Result<Collected, String> {
-        let inner = self.inner.clone();
-        let before = now().saturating_sub(inner.options.untagged.as_secs());
-        let old = tokio::task::spawn_blocking(move || inner.index.has_old_untagged(before)).await;
-        let old = old.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let in_use = match &self.inner.in_use {
             None => Some(HashSet::new()),
             // Nothing could go: nobody is bothered.
-            Some(_) if !old => None,
+            Some(_) if !self.has_old_untagged().await? => None,
             Some(in_use) => match in_use.digests().await {
                 Ok(digests) => Some(digests),
                 Err(error) => {
@@ -71,6 +67,14 @@ impl Registry {
         let inner = self.inner.clone();
         let work = tokio::task::spawn_blocking(move || collect(&inner, in_use));
         work.await.map_err(|error| error.to_string())?
+    }
+
+    /// Whether any manifest has been without a tag for so long that it may go, unless it is in use.
+    async fn has_old_untagged(&self) -> Result<bool, String> {
+        let inner = self.inner.clone();
+        let before = now().saturating_sub(inner.options.untagged.as_secs());
+        let found = tokio::task::spawn_blocking(move || inner.index.has_old_untagged(before)).await;
+        found.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 }
 
