@@ -113,3 +113,37 @@ async fn without_plugins_an_ingress_that_names_one_serves_nothing() {
     bed.routes(&with("a"));
     assert_eq!(send(bed.http, get("a.test", "/")).await.0, StatusCode::SERVICE_UNAVAILABLE);
 }
+
+/// It is not known which plugins there are until somebody says so.
+struct Unknown(tokio::sync::watch::Sender<bool>);
+
+impl IngressPlugins for Unknown {
+    fn known(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.0.subscribe().wait_for(|known| *known).await.unwrap();
+        })
+    }
+
+    fn of(&self, _: &[String], _: &BTreeMap<String, String>) -> Vec<Arc<str>> {
+        vec![]
+    }
+
+    fn on_request<'a>(&'a self, _: &'a str, _: PluginRequest<'a>) -> BoxFuture<'a, Result<PluginDecision, PluginFailure>> {
+        unreachable!()
+    }
+
+    fn on_response<'a>(&'a self, _: &'a str, _: Vec<u8>, _: StatusCode, _: &'a HeaderMap) -> BoxFuture<'a, Result<PluginChanges, PluginFailure>> {
+        unreachable!()
+    }
+}
+
+#[tokio::test]
+async fn an_ingress_is_not_ready_before_its_plugins_are_known() {
+    let plugins = Arc::new(Unknown(tokio::sync::watch::Sender::new(false)));
+    let bed = Bed::with_all(Arc::new(NoLocalHandlers), plugins.clone(), Options::default()).await;
+    bed.routes(&with("any"));
+    let mut synced = std::pin::pin!(bed.ingress.synced());
+    assert!(futures::poll!(synced.as_mut()).is_pending(), "there are routes, but a plugin could be passed by");
+    plugins.0.send_replace(true);
+    synced.await;
+}
