@@ -72,7 +72,7 @@ async fn idle(cluster: &Cluster, arguments: &Arguments) -> Result<()> {
     let first = cluster.api.get(&mut connection, &format!("{deployments}/function")).await?;
     let image = first["spec"]["template"]["spec"]["containers"][0]["image"].as_str().context("no image")?.to_owned();
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let before = cluster.own()?;
+    let own_before = cluster.own()?;
     let begin = Instant::now();
     for n in 0..arguments.functions {
         let objects = function(&format!("f{n}"), &image);
@@ -95,7 +95,7 @@ async fn idle(cluster: &Cluster, arguments: &Arguments) -> Result<()> {
     }
     let took = begin.elapsed();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let (resting, resident) = (cluster.cpu()?, cluster.own()?);
+    let (resting, own) = (cluster.cpu()?, cluster.own()?);
     let rest = Duration::from_secs(30);
     tokio::time::sleep(rest).await;
     let used = cluster.cpu()?.saturating_sub(resting);
@@ -107,7 +107,7 @@ async fn idle(cluster: &Cluster, arguments: &Arguments) -> Result<()> {
     times.sort_by(f64::total_cmp);
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
     println!("{} functions from first object to available: {:>5.1} s", arguments.functions, took.as_secs_f64());
-    println!("each, while nobody asks:                    {:>7.1} KiB", resident.saturating_sub(before) as f64 / 1024.0 / arguments.functions as f64);
+    println!("each, while nobody asks:                    {:>7.1} KiB", own.saturating_sub(own_before) as f64 / 1024.0 / arguments.functions as f64);
     println!("processor time of all while nobody asks:    {:>7.2} % of a core", used.as_secs_f64() / rest.as_secs_f64() * 100.0);
     println!("first request of a function, median / p99:  {:>7.2} / {:.2} ms (connect included)", at(0.5), at(0.99));
     Ok(())
