@@ -35,6 +35,8 @@ pub(crate) struct Arguments {
     cores: Option<String>,
 }
 
+/// The host name that is asked for.
+const HOST: &str = "bench.example";
 /// Requests an instance may serve before a fresh one takes over, where instances are reused.
 const REUSE: &str = "1000000";
 
@@ -46,12 +48,12 @@ pub(crate) async fn run(common: &Common, arguments: &Arguments) -> Result<()> {
             let what = format!("{name}, {what}");
             let folder = TempDir::new()?;
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-            let cluster = deploy(common, arguments, component, &folder.path().join("data"), reuse).await?;
+            let cluster = deploy(common, component, &folder.path().join("data"), reuse, arguments.cores.as_deref()).await?;
             let peer = wasmtime(arguments, component, reuse).await;
             for _ in 0..common.runs {
-                ours.push(drive(common, arguments, cluster.http, "bench.example").await?);
+                ours.push(drive(common, arguments.connections, cluster.http).await?);
                 if let Ok((_, at)) = &peer {
-                    theirs.push(drive(common, arguments, *at, "bench.example").await?);
+                    theirs.push(drive(common, arguments.connections, *at).await?);
                 }
             }
             cluster.stop().await?;
@@ -73,7 +75,8 @@ pub(crate) async fn run(common: &Common, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-async fn deploy(common: &Common, arguments: &Arguments, component: &Path, data: &Path, reuse: bool) -> Result<Cluster> {
+/// A cluster that serves a component at [`HOST`].
+pub(crate) async fn deploy(common: &Common, component: &Path, data: &Path, reuse: bool, cores: Option<&str>) -> Result<Cluster> {
     let folder = TempDir::new()?;
     std::fs::copy(component, folder.path().join("bench.wasm")).with_context(|| format!("read {}", component.display()))?;
     let annotations = if reuse { json!({"wharf.dev/requests-per-instance": REUSE}) } else { json!({}) };
@@ -81,11 +84,11 @@ async fn deploy(common: &Common, arguments: &Arguments, component: &Path, data: 
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "bench"}, "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "bench"}},
             "template": {"metadata": {"labels": {"app": "bench"}, "annotations": annotations}, "spec": {"containers": [{"name": "c", "image": "wharf.local/bench:v1"}]}}}},
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "bench"}, "spec": {"selector": {"app": "bench"}, "ports": [{"port": 80}]}},
-        {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "bench"}, "spec": {"rules": [{"host": "bench.example",
+        {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "bench"}, "spec": {"rules": [{"host": HOST,
             "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "bench", "port": {"number": 80}}}}]}}]}}]});
     std::fs::write(folder.path().join("bench.json"), manifest.to_string())?;
-    let cluster = Cluster::start(common, data, &["--apply", &folder.path().to_string_lossy()], arguments.cores.as_deref()).await?;
-    wait(cluster.http, "bench.example").await?;
+    let cluster = Cluster::start(common, data, &["--apply", &folder.path().to_string_lossy()], cores).await?;
+    wait(cluster.http).await?;
     Ok(cluster)
 }
 
@@ -104,29 +107,30 @@ async fn wasmtime(arguments: &Arguments, component: &Path, reuse: bool) -> Resul
     command.args(["--max-instance-reuse-count", if reuse { REUSE } else { "1" }]);
     let child =
         command.arg(component).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().context("not measured (cargo install wasmtime-cli)")?;
-    wait(at, "bench.example").await?;
+    wait(at).await?;
     Ok((child, at))
 }
 
-async fn wait(at: SocketAddr, host: &str) -> Result<()> {
+async fn wait(at: SocketAddr) -> Result<()> {
     for _ in 0..600 {
         if let Ok(mut connection) = Client::connect(at).await
-            && connection.get(host).await.is_ok_and(|code| code == 200)
+            && connection.get(HOST).await.is_ok_and(|code| code == 200)
         {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    bail!("http://{host} at {at} does not answer with 200")
+    bail!("http://{HOST} at {at} does not answer with 200")
 }
 
-async fn drive(common: &Common, arguments: &Arguments, at: SocketAddr, host: &'static str) -> Result<Rate> {
-    let mut connections = Vec::new();
-    for _ in 0..arguments.connections {
-        connections.push(Client::connect(at).await?);
+/// What is served to some connections that ask without a pause.
+pub(crate) async fn drive(common: &Common, connections: usize, at: SocketAddr) -> Result<Rate> {
+    let mut clients = Vec::new();
+    for _ in 0..connections {
+        clients.push(Client::connect(at).await?);
     }
-    load::run(connections, Until::Time(Duration::from_secs(common.seconds)), move |mut client, _| async move {
-        let well = client.get(host).await.is_ok_and(|code| code == 200);
+    load::run(clients, Until::Time(Duration::from_secs(common.seconds)), move |mut client, _| async move {
+        let well = client.get(HOST).await.is_ok_and(|code| code == 200);
         (client, well)
     })
     .await

@@ -1,6 +1,6 @@
 //! Benchmarks of the whole system, each beside its peer in the same run: what counts is the ratio.
 //!
-//! `cargo run --profile dist -p wharf-bench -- ingress`, `api`, `start`, `idle`, `functions`, `plugins`; see `benches/README.md`.
+//! `cargo run --profile dist -p wharf-bench -- ingress`, `api`, `start`, `idle`, `functions`, `neighbour`, `plugins`; see `benches/README.md`.
 
 mod api;
 mod cluster;
@@ -8,6 +8,7 @@ mod functions;
 mod idle;
 mod ingress;
 mod load;
+mod neighbour;
 mod plugins;
 mod start;
 
@@ -44,6 +45,8 @@ enum Bench {
     Idle(idle::Arguments),
     /// From `wharf deploy` to the first answer, and 1,000 functions that nobody asks for.
     Functions(functions::Arguments),
+    /// Requests through the Ingress beside a guest that spins for ever, against the same without it.
+    Neighbour(neighbour::Arguments),
     /// What a plugin costs per create and per request, beside none and beside an HTTP call over loopback.
     Plugins(plugins::Arguments),
 }
@@ -58,6 +61,7 @@ async fn main() -> Result<()> {
         Bench::Start => start::run(&common).await,
         Bench::Idle(arguments) => idle::run(&common, &arguments).await,
         Bench::Functions(arguments) => functions::run(&common, &arguments).await,
+        Bench::Neighbour(arguments) => neighbour::run(&common, &arguments).await,
         Bench::Plugins(arguments) => plugins::run(&common, &arguments).await,
     }
 }

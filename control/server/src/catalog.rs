@@ -298,10 +298,10 @@ impl Served {
     /// The JSON of a stored object as this kind serves it. Shared where it is stored as it is served.
     pub(crate) fn present(&self, item: &Item) -> Result<Bytes, ApiError> {
         if self.as_stored(item) {
-            return Ok(item.value());
+            return Ok(item.json());
         }
-        let object = self.decode_stored(item.json())?;
-        let mut json = Vec::with_capacity(item.json().len());
+        let object = self.decode_stored(&item.json())?;
+        let mut json = Vec::with_capacity(item.json_len());
         object.encode(&mut json).map_err(|e| ApiError::internal(e.to_string()))?;
         Ok(json.into())
     }

@@ -72,7 +72,7 @@ fn all(shared: &Shared, mut known: BTreeMap<String, Found>) -> BTreeMap<String, 
         if let Some(same) = known.remove(&name).filter(|f| f.item.revision() == item.revision()) {
             return Some((name, same));
         }
-        let definition = Arc::new(serde_json::from_slice(item.json()).ok()?);
+        let definition = Arc::new(serde_json::from_slice(&item.json()).ok()?);
         Some((name, Found { item: item.clone(), definition }))
     });
     read.collect()
@@ -122,7 +122,7 @@ fn serve(shared: &Shared, found: &BTreeMap<String, Found>) {
 async fn put(shared: &Shared, found: &Found, new: &Definition, subresource: &str) -> Result<(), ApiError> {
     let Some(served) = shared.catalog.get(GROUP, "v1", PLURAL) else { return Ok(()) };
     let mut new = new.clone();
-    let old = served.decode_stored(found.item.json())?;
+    let old = served.decode_stored(&found.item.json())?;
     let writer = Writer { manager: "kube-apiserver", api_version: "apiextensions.k8s.io/v1", subresource, now: Timestamp::now() };
     update_object(served.resource(), Some(&*old), &mut new, &writer)?;
     let over = crate::verbs::update::over(&new);
@@ -188,7 +188,7 @@ async fn empty(shared: &Shared, definition: &Definition) -> Result<usize, ApiErr
     let Some(served) = kinds.all().iter().find(|s| s.defined_by(definition)) else { return Ok(0) };
     let snapshot = shared.cache().snapshot(&served.storage);
     for item in snapshot.range("", None) {
-        let mut object = served.decode_stored(item.json())?;
+        let mut object = served.decode_stored(&item.json())?;
         let waits = object.meta().finalizers.as_ref().is_some_and(|f| !f.is_empty());
         let value = if waits {
             if object.meta().deletion_timestamp.is_some() {

@@ -62,7 +62,7 @@ pub(crate) async fn keep(shared: &Shared) {
 }
 
 fn last_heard(item: &Item) -> Option<Timestamp> {
-    let times: Times = serde_json::from_slice(item.json()).ok()?;
+    let times: Times = serde_json::from_slice(&item.json()).ok()?;
     let series = times.series.and_then(|s| s.last_observed_time);
     [times.metadata.creation_timestamp, times.last_timestamp, times.event_time, series].into_iter().flatten().max()
 }

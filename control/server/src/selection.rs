@@ -126,7 +126,7 @@ impl ItemAttributes {
 }
 
 fn fields(served: &Served, item: &Item) -> Vec<(Cow<'static, str>, String)> {
-    served.decode_stored(item.json()).map(|o| served.kind().selectable_fields(&*o)).unwrap_or_default()
+    served.decode_stored(&item.json()).map(|o| served.kind().selectable_fields(&*o)).unwrap_or_default()
 }
 
 fn attributes(json: &[u8]) -> ItemAttributes {

@@ -307,7 +307,7 @@ impl State {
     }
 
     fn set(&mut self, item: &Item) {
-        let Ok(service) = serde_json::from_slice::<Service>(item.json()) else { return };
+        let Ok(service) = serde_json::from_slice::<Service>(&item.json()) else { return };
         let key = item.key().clone();
         self.release(&key);
         let held = Held::of(&service);

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use imbl::OrdMap;
 use parking_lot::RwLock;
@@ -12,14 +12,9 @@ use tokio::sync::watch;
 
 use crate::history::{Expired, History, Limits};
 use crate::item::{Event, EventKind, Item, resource_of};
-use crate::packed::Held;
 
 /// How many events a cursor hands out at once.
 const BATCH: usize = 512;
-/// The age at which events are packed.
-const OLD: Duration = Duration::from_secs(5);
-/// How many events are packed at once.
-const PACK: usize = 64;
 
 /// The objects and their history. Cheap to clone; all clones are one cache.
 #[derive(Clone)]
@@ -147,23 +142,6 @@ impl WatchCache {
             }
         }
         self.shared.reached.send_replace(last);
-    }
-
-    /// Packs some of the history that is old, of one resource. Whether there may be more to pack.
-    pub(crate) fn pack(&self) -> bool {
-        let Some(before) = Instant::now().checked_sub(OLD) else { return false };
-        let found = self.shared.state.read().resources.iter().find_map(|(name, resource)| {
-            let events = resource.history.whole(before, PACK);
-            (!events.is_empty()).then(|| (name.clone(), events, resource.items.clone()))
-        });
-        let Some((name, events, items)) = found else { return false };
-        let current = |item: &Arc<Item>| items.get(&**item.key()).is_some_and(|now| Arc::ptr_eq(now, item));
-        // Nobody is kept waiting meanwhile. Only this thread writes, so what is current stays so.
-        let packed = Held::pack(&events, current);
-        if let Some(resource) = self.shared.state.write().resources.get_mut(&name) {
-            resource.history.pack(packed);
-        }
-        true
     }
 
     /// Drops history that is too old, of resources that are no longer written to as well.

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 
+use crate::packed::Packed;
 use crate::write::NewValue;
 
 /// The key of an object: `group/plural/namespace/name`, or `group/plural/name` where `namespace` is
@@ -52,17 +54,22 @@ impl EventKind {
 
 const CLOSING: &[u8] = b"}\n";
 
-/// A version of an object. Its JSON is one allocation, shared with the watch event that announced it.
+/// A version of an object. Its JSON is one allocation, shared with the watch event that announced it; some time after it was written it is packed.
 pub struct Item {
     key: Arc<str>,
     revision: u64,
-    /// The watch event's line: opening, JSON, closing.
-    frame: Bytes,
+    frame: RwLock<Frame>,
     /// How the frame begins.
     kind: EventKind,
     /// Where in the JSON the revision's digits begin.
     revision_at: u32,
     attributes: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+/// The watch event's line: opening, JSON, closing.
+enum Frame {
+    Whole(Bytes),
+    Packed(Box<Packed>),
 }
 
 impl Item {
@@ -75,7 +82,7 @@ impl Item {
     pub(crate) fn deleted(&self, revision: u64) -> Item {
         let at = self.revision_at as usize;
         let digits = digits(self.revision);
-        Item::spliced(self.key.clone(), revision, EventKind::Deleted, &self.value(), at, at + digits)
+        Item::spliced(self.key.clone(), revision, EventKind::Deleted, &self.json(), at, at + digits)
     }
 
     /// A value read back from disk, whose revision is already in place.
@@ -94,12 +101,19 @@ impl Item {
         frame.extend_from_slice(&json[to..]);
         frame.extend_from_slice(CLOSING);
         let revision_at = u32::try_from(from).unwrap_or(u32::MAX);
-        Item { key, revision, frame: frame.into(), kind, revision_at, attributes: OnceLock::new() }
+        Item { key, revision, frame: RwLock::new(Frame::Whole(frame.into())), kind, revision_at, attributes: OnceLock::new() }
     }
 
-    /// A version out of the parts that it had.
-    pub(crate) fn unpacked(key: Arc<str>, revision: u64, kind: EventKind, revision_at: u32, frame: Vec<u8>) -> Item {
-        Item { key, revision, frame: frame.into(), kind, revision_at, attributes: OnceLock::new() }
+    /// Packs it in the terms of another object's line, if that is worth it. Whether it was.
+    pub(crate) fn pack(&self, dictionary: &Bytes) -> bool {
+        let Some(packed) = Packed::of(&self.frame(), dictionary) else { return false };
+        *self.frame.write() = Frame::Packed(Box::new(packed));
+        true
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_packed(&self) -> bool {
+        matches!(&*self.frame.read(), Frame::Packed(_))
     }
 
     /// The key.
@@ -112,14 +126,15 @@ impl Item {
         self.revision
     }
 
-    /// The object as JSON, `metadata.resourceVersion` included.
-    pub fn value(&self) -> Bytes {
-        self.frame.slice(self.kind.opening().len()..self.frame.len() - CLOSING.len())
+    /// The object as JSON, `metadata.resourceVersion` included. Shared; made anew at each call once the item is packed.
+    pub fn json(&self) -> Bytes {
+        let frame = self.frame();
+        frame.slice(self.kind.opening().len()..frame.len() - CLOSING.len())
     }
 
-    /// The object as JSON, borrowed.
-    pub fn json(&self) -> &[u8] {
-        &self.frame[self.kind.opening().len()..self.frame.len() - CLOSING.len()]
+    /// How long the JSON is.
+    pub fn json_len(&self) -> usize {
+        self.frame_len() - self.kind.opening().len() - CLOSING.len()
     }
 
     /// The object as JSON under another revision, for whoever tells of it as of a later write.
@@ -131,20 +146,26 @@ impl Item {
     /// What selectors need of the object, computed by `parse` at first use and kept. Every caller
     /// must ask for the same type; another gets a fresh default of its own through `parse` each time.
     pub fn attributes<T: Any + Send + Sync>(&self, parse: impl FnOnce(&[u8]) -> T) -> Option<&T> {
-        self.attributes.get_or_init(|| Box::new(parse(self.json()))).downcast_ref()
-    }
-
-    /// How its watch event's line begins.
-    pub(crate) fn kind(&self) -> EventKind {
-        self.kind
+        self.attributes.get_or_init(|| Box::new(parse(&self.json()))).downcast_ref()
     }
 
     pub(crate) fn revision_at(&self) -> u32 {
         self.revision_at
     }
 
-    pub(crate) fn frame(&self) -> &Bytes {
-        &self.frame
+    pub(crate) fn frame(&self) -> Bytes {
+        match &*self.frame.read() {
+            Frame::Whole(frame) => frame.clone(),
+            Frame::Packed(packed) => packed.unpack(),
+        }
+    }
+
+    /// How long the frame is when it is whole.
+    pub(crate) fn frame_len(&self) -> usize {
+        match &*self.frame.read() {
+            Frame::Whole(frame) => frame.len(),
+            Frame::Packed(packed) => packed.len(),
+        }
     }
 }
 
@@ -175,14 +196,14 @@ impl Event {
         self.item.revision
     }
 
-    /// The line that a watch sends: `{"type":"ADDED","object":{…}}` and a newline. Shared, never copied.
+    /// The line that a watch sends: `{"type":"ADDED","object":{…}}` and a newline. Shared while the item is not packed.
     pub fn frame(&self) -> Bytes {
-        self.item.frame().clone()
+        self.item.frame()
     }
 
     /// The line with another type, for a watch whose selector begins or ceases to match.
     pub fn frame_as(&self, kind: EventKind) -> Bytes {
-        if kind == self.kind { self.frame() } else { frame(kind, self.item.json()) }
+        if kind == self.kind { self.frame() } else { frame(kind, &self.item.json()) }
     }
 }
 
@@ -203,7 +224,7 @@ mod tests {
     #[test]
     fn the_revision_is_spliced_in_and_replaced_at_deletion() {
         let item = Item::new(key("apps", "deployments", "ns", "web"), 99, EventKind::Added, &value(r#"{"metadata":{"resourceVersion":"","uid":"u"}}"#));
-        assert_eq!(item.json(), br#"{"metadata":{"resourceVersion":"99","uid":"u"}}"#);
+        assert_eq!(&item.json()[..], br#"{"metadata":{"resourceVersion":"99","uid":"u"}}"#);
         assert_eq!(item.json_at(100), br#"{"metadata":{"resourceVersion":"100","uid":"u"}}"#);
         let tricky = value(r#"{"metadata":{"resourceVersion":"","x":{"resourceVersion":"7"}}}"#);
         assert_eq!(
@@ -211,11 +232,11 @@ mod tests {
             br#"{"metadata":{"resourceVersion":"8","x":{"resourceVersion":"7"}}}"#
         );
         let gone = item.deleted(100);
-        assert_eq!(gone.json(), br#"{"metadata":{"resourceVersion":"100","uid":"u"}}"#);
+        assert_eq!(&gone.json()[..], br#"{"metadata":{"resourceVersion":"100","uid":"u"}}"#);
         assert_eq!(&gone.frame()[..], b"{\"type\":\"DELETED\",\"object\":{\"metadata\":{\"resourceVersion\":\"100\",\"uid\":\"u\"}}}\n");
         assert_eq!(
-            Item::loaded(item.key().clone(), 99, item.json(), item.revision_at()).deleted(7).json(),
-            br#"{"metadata":{"resourceVersion":"7","uid":"u"}}"#
+            Item::loaded(item.key().clone(), 99, &item.json(), item.revision_at()).deleted(7).json(),
+            &br#"{"metadata":{"resourceVersion":"7","uid":"u"}}"#[..]
         );
     }
 

@@ -17,6 +17,7 @@ mod history;
 mod item;
 mod packed;
 mod redb;
+mod rest;
 mod write;
 
 pub use cache::{Cursor, Snapshot, WatchCache};

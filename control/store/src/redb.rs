@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::cache::WatchCache;
 use crate::history::Limits;
 use crate::item::{Event, EventKind, Item};
+use crate::rest::{self, Rest};
 use crate::write::{Expect, Store, Write, WriteError};
 
 /// key → revision (8 bytes, little endian), offset of the revision in the JSON (4), JSON.
@@ -33,7 +34,7 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 512;
 /// How often history is trimmed while nobody writes.
 const IDLE: Duration = Duration::from_secs(30);
-/// How often old history is packed, some of it while nobody writes.
+/// How often old items are packed while nobody writes.
 const PACK: Duration = Duration::from_secs(1);
 
 /// How a store is opened.
@@ -119,9 +120,12 @@ impl RedbStore {
         let database = open_database(path, options.page_cache)?;
         let (items, revision) = load(&database, path)?;
         tracing::info!(path = %path.display(), objects = items.len(), revision, "store opened");
+        let mut rest = Rest::default();
+        let now = Instant::now();
+        items.iter().for_each(|item| rest.add(item, now));
         let cache = WatchCache::new(items, revision, options.history);
         let (queue, requests) = channel();
-        let writer = Writer { database, cache: cache.clone(), revision };
+        let writer = Writer { database, cache: cache.clone(), revision, rest };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run(&requests))
@@ -180,6 +184,7 @@ struct Writer {
     database: Database,
     cache: WatchCache,
     revision: u64,
+    rest: Rest,
 }
 
 impl Writer {
@@ -190,7 +195,8 @@ impl Writer {
             match requests.recv_timeout(PACK) {
                 Ok(request) => batch.push(request),
                 Err(RecvTimeoutError::Timeout) => {
-                    while batch.is_empty() && self.cache.pack() {
+                    let old = Instant::now().checked_sub(rest::AGE);
+                    while batch.is_empty() && old.is_some_and(|old| self.rest.pack(old)) {
                         batch.extend(requests.try_recv());
                     }
                     if trimmed.elapsed() > IDLE {
@@ -255,6 +261,8 @@ impl Writer {
         }
         self.revision = revision;
         let items: Vec<Arc<Item>> = events.iter().map(|event| event.item.clone()).collect();
+        let now = Instant::now();
+        items.iter().for_each(|item| self.rest.add(item, now));
         self.cache.apply(events);
         for (reply, item) in replies.into_iter().zip(items) {
             let _ = reply.send(Ok(item));
@@ -274,7 +282,7 @@ impl Writer {
                         record.clear();
                         record.extend_from_slice(&item.revision().to_le_bytes());
                         record.extend_from_slice(&item.revision_at().to_le_bytes());
-                        record.extend_from_slice(item.json());
+                        record.extend_from_slice(&item.json());
                         objects.insert(&**key, &record[..])?;
                     }
                     None => {

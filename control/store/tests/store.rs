@@ -27,7 +27,7 @@ async fn writes_compare_and_swap() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
     let first = write(&store, "a", Expect::Absent, Some("1")).await.unwrap();
-    assert_eq!(std::str::from_utf8(first.json()).unwrap(), format!(r#"{{"metadata":{{"resourceVersion":"{}"}},"v":"1"}}"#, first.revision()));
+    assert_eq!(std::str::from_utf8(&first.json()).unwrap(), format!(r#"{{"metadata":{{"resourceVersion":"{}"}},"v":"1"}}"#, first.revision()));
     assert!(matches!(write(&store, "a", Expect::Absent, Some("2")).await, Err(WriteError::Exists(_))));
     assert!(matches!(write(&store, "b", Expect::Exists, Some("2")).await, Err(WriteError::NotFound)));
     let second = write(&store, "a", Expect::Revision(first.revision()), Some("2")).await.unwrap();

@@ -19,7 +19,7 @@ pub(super) fn mutate(admission: &Admission<'_>, object: &mut dyn DynObject) -> R
         return Ok(());
     }
     let all = admission.ask.shared.cache().snapshot("networking.k8s.io/ingressclasses");
-    let classes = all.range("", None).filter_map(|i| serde_json::from_slice::<IngressClass>(i.json()).ok());
+    let classes = all.range("", None).filter_map(|i| serde_json::from_slice::<IngressClass>(&i.json()).ok());
     let mut defaults: Vec<IngressClass> =
         classes.filter(|c| c.metadata.annotations.as_ref().and_then(|a| a.get(DEFAULT)).is_some_and(|v| v == "true")).collect();
     // The newest, and of several of one second the first by name.

@@ -82,7 +82,7 @@ pub(super) fn validate(admission: &Admission<'_>, object: Option<&dyn DynObject>
 fn items(admission: &Admission<'_>) -> Vec<LimitRangeItem> {
     let all = admission.ask.shared.cache().snapshot("core/limitranges");
     let prefix = format!("core/limitranges/{}/", admission.ask.namespace());
-    let ranges = all.range(&prefix, None).filter_map(|i| serde_json::from_slice::<LimitRange>(i.json()).ok());
+    let ranges = all.range(&prefix, None).filter_map(|i| serde_json::from_slice::<LimitRange>(&i.json()).ok());
     ranges.filter_map(|r| r.spec).flat_map(|s| s.limits).collect()
 }
 

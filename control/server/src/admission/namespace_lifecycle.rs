@@ -32,10 +32,10 @@ pub(super) fn admit(admission: &Admission<'_>) -> Result<(), ApiError> {
         return Err(ApiError::not_found("", "namespaces", namespace));
     };
     // The timestamp is rare: look for it before parsing.
-    if admission.operation != Operation::Create || memchr_find(item.json(), b"\"deletionTimestamp\"").is_none() {
+    if admission.operation != Operation::Create || memchr_find(&item.json(), b"\"deletionTimestamp\"").is_none() {
         return Ok(());
     }
-    let going = serde_json::from_slice::<Life>(item.json()).is_ok_and(|l| l.metadata.deletion_timestamp.is_some());
+    let going = serde_json::from_slice::<Life>(&item.json()).is_ok_and(|l| l.metadata.deletion_timestamp.is_some());
     // Access can still be asked about.
     if !going || info.group == "authorization.k8s.io" {
         return Ok(());

@@ -38,7 +38,7 @@ fn enforced(admission: &Admission<'_>) -> Option<(String, String)> {
     if !item.json().windows(ENFORCE.len()).any(|w| w == ENFORCE.as_bytes()) {
         return None;
     }
-    let namespace: Namespace = serde_json::from_slice(item.json()).ok()?;
+    let namespace: Namespace = serde_json::from_slice(&item.json()).ok()?;
     let labels = namespace.metadata.labels?;
     let level = labels.get(ENFORCE).filter(|l| *l == "baseline" || *l == "restricted")?;
     Some((level.clone(), labels.get(ENFORCE_VERSION).cloned().unwrap_or_else(|| "latest".into())))

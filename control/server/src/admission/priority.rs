@@ -26,11 +26,11 @@ pub(super) fn mutate(admission: &Admission<'_>, object: &mut dyn DynObject, old:
     let name = spec.priority_class_name.clone().unwrap_or_default();
     let class = if name.is_empty() {
         let all = cache.snapshot("scheduling.k8s.io/priorityclasses");
-        let classes = all.range("", None).filter_map(|i| serde_json::from_slice::<PriorityClass>(i.json()).ok());
+        let classes = all.range("", None).filter_map(|i| serde_json::from_slice::<PriorityClass>(&i.json()).ok());
         classes.filter(|c| c.global_default == Some(true)).min_by_key(|c| c.value)
     } else {
         let item = cache.get(&wharf_store::key("scheduling.k8s.io", "priorityclasses", "", &name));
-        let class = item.and_then(|i| serde_json::from_slice::<PriorityClass>(i.json()).ok());
+        let class = item.and_then(|i| serde_json::from_slice::<PriorityClass>(&i.json()).ok());
         Some(class.ok_or_else(|| admission.forbidden(format!("no PriorityClass with name {name} was found")))?)
     };
     let priority = class.as_ref().and_then(|c| c.value).unwrap_or(0);

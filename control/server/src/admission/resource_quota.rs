@@ -43,7 +43,7 @@ pub(super) async fn validate(admission: &Admission<'_>, object: Option<&dyn DynO
 fn quotas(ask: &Ask<'_>) -> Vec<ResourceQuota> {
     let all = ask.shared.cache().snapshot("core/resourcequotas");
     let prefix = format!("core/resourcequotas/{}/", ask.namespace());
-    all.range(&prefix, None).filter_map(|i| serde_json::from_slice(i.json()).ok()).collect()
+    all.range(&prefix, None).filter_map(|i| serde_json::from_slice(&i.json()).ok()).collect()
 }
 
 /// What an object uses beyond its number.

@@ -41,7 +41,7 @@ pub(super) async fn mutate(admission: &Admission<'_>, object: &mut dyn DynObject
     let namespace = admission.ask.namespace();
     let account: ServiceAccount = match account(admission.ask.shared.cache(), namespace, &name).await {
         None => return Err(admission.forbidden(format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found"))),
-        Some(item) => serde_json::from_slice(item.json()).map_err(|e| ApiError::internal(e.to_string()))?,
+        Some(item) => serde_json::from_slice(&item.json()).map_err(|e| ApiError::internal(e.to_string()))?,
     };
     // It may have been waited for.
     super::namespace_lifecycle::admit(admission)?;

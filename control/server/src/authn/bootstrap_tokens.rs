@@ -41,7 +41,7 @@ pub(crate) fn parse(token: &str) -> Option<(&str, &str)> {
 /// Who shows this token; `None` when it is no good.
 pub(crate) fn authenticate(id: &str, secret: &str, cache: &WatchCache) -> Option<Identity> {
     let item = cache.get(&wharf_store::key("", "secrets", "kube-system", &format!("bootstrap-token-{id}")))?;
-    decide(item.json(), id, secret, Timestamp::now())
+    decide(&item.json(), id, secret, Timestamp::now())
 }
 
 fn decide(json: &[u8], id: &str, secret: &str, now: Timestamp) -> Option<Identity> {

@@ -184,7 +184,7 @@ struct LifeMeta {
 fn exists(cache: &WatchCache, plural: &str, namespace: &str, reference: &Reference) -> Result<(), TokenError> {
     let gone = || TokenError::Invalidated(format!("{plural} {:?}", reference.name));
     let item = cache.get(&wharf_store::key("", plural, namespace, &reference.name)).ok_or_else(gone)?;
-    let life: Life = serde_json::from_slice(item.json()).map_err(|_| gone())?;
+    let life: Life = serde_json::from_slice(&item.json()).map_err(|_| gone())?;
     // A minute of grace, so that what is being deleted can still say so.
     let over = life.metadata.deletion_timestamp.is_some_and(|t| t.as_second() + 60 < Timestamp::now().as_second());
     if over || (!reference.uid.is_empty() && reference.uid != life.metadata.uid) { Err(gone()) } else { Ok(()) }

@@ -88,7 +88,7 @@ async fn write_all(shared: &Shared) -> Result<(), WriteError> {
         }
         let key = served.key("", &role.name);
         let Some(item) = shared.cache().get(&key) else { continue };
-        let Ok(mut current) = serde_json::from_slice::<ClusterRole>(item.json()) else { continue };
+        let Ok(mut current) = serde_json::from_slice::<ClusterRole>(&item.json()) else { continue };
         current.rules = Some(rules.to_vec());
         let Ok(value) = served.encode(&current) else { continue };
         match write(shared, &served, Write { key, expect: Expect::Revision(item.revision()), value: Some(value) }).await {

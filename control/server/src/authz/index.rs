@@ -162,7 +162,7 @@ fn cluster_roles(parsed: &HashMap<Arc<str>, (u64, Parsed)>) -> Vec<Arc<ParsedClu
 }
 
 fn parse(number: usize, item: &Item) -> Option<Parsed> {
-    let json = item.json();
+    let json = &item.json()[..];
     match number {
         0 => serde_json::from_slice::<Role>(json).ok().map(|r| Parsed::Role(r.rules.unwrap_or_default().into())),
         1 => serde_json::from_slice::<ClusterRole>(json).ok().map(|r| {

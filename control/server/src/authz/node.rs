@@ -196,7 +196,7 @@ impl Graph {
     }
 
     fn set(&mut self, item: &Item) {
-        let Ok(pod) = serde_json::from_slice::<Pod>(item.json()) else { return };
+        let Ok(pod) = serde_json::from_slice::<Pod>(&item.json()) else { return };
         self.remove(item.key());
         let namespace = pod.metadata.namespace.unwrap_or_default();
         let Some(spec) = pod.spec else { return };

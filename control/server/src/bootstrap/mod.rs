@@ -74,7 +74,7 @@ async fn ensure(shared: &Shared, wanted: Value) -> Result<(), StartError> {
         let (expect, object) = match shared.cache().get(&key) {
             None => (Expect::Absent, create(served, wanted.clone()).map_err(failed)?),
             Some(item) => {
-                let mut current: Value = serde_json::from_slice(item.json()).map_err(|e| failed(e.to_string()))?;
+                let mut current: Value = serde_json::from_slice(&item.json()).map_err(|e| failed(e.to_string()))?;
                 if !reconcile(&mut current, &wanted) {
                     return Ok(());
                 }

@@ -123,7 +123,7 @@ fn budgets(ask: &Ask<'_>, pod: &Pod) -> Vec<PodDisruptionBudget> {
         let selector = budget.spec.as_ref().and_then(|s| s.selector.as_ref());
         LabelSelector::from_object(selector).is_ok_and(|s| s.matches(pod.metadata.labels.as_ref()))
     };
-    let read = all.range(&prefix, None).filter_map(|i| serde_json::from_slice(i.json()).ok());
+    let read = all.range(&prefix, None).filter_map(|i| serde_json::from_slice(&i.json()).ok());
     read.filter(matches).collect()
 }
 

@@ -70,7 +70,7 @@ async fn finalize(ask: &Ask<'_>, body: Bytes) -> Result<Response<Body>, ApiError
 /// The Pod of a path.
 pub(crate) fn pod(ask: &Ask<'_>) -> Result<Pod, ApiError> {
     let item = ask.shared.cache().get(&ask.key()).ok_or_else(|| ask.not_found())?;
-    serde_json::from_slice(item.json()).map_err(|e| ApiError::internal(e.to_string()))
+    serde_json::from_slice(&item.json()).map_err(|e| ApiError::internal(e.to_string()))
 }
 
 /// Resources that are not stored: reviews of access and identity, and the legacy `bindings`.

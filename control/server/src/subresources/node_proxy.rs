@@ -208,7 +208,7 @@ fn node(ask: &Ask<'_>, pod: &Pod) -> Result<Node, ApiError> {
 
 fn find(ask: &Ask<'_>, name: &str) -> Result<Node, ApiError> {
     let item = ask.shared.cache().get(&wharf_store::key("", "nodes", "", name)).ok_or_else(|| ApiError::not_found("", "nodes", name))?;
-    serde_json::from_slice(item.json()).map_err(|e| ApiError::internal(e.to_string()))
+    serde_json::from_slice(&item.json()).map_err(|e| ApiError::internal(e.to_string()))
 }
 
 /// Percent-encodes a query value.

@@ -42,7 +42,7 @@ pub(crate) async fn service(ask: &Ask<'_>, body: Body) -> Result<Response<Body>,
 
 fn find<T: DeserializeOwned>(ask: &Ask<'_>, plural: &str, name: &str) -> Result<T, ApiError> {
     let item = ask.shared.cache().get(&wharf_store::key("", plural, ask.namespace(), name)).ok_or_else(|| ApiError::not_found("", plural, name))?;
-    serde_json::from_slice(item.json()).map_err(|e| ApiError::internal(e.to_string()))
+    serde_json::from_slice(&item.json()).map_err(|e| ApiError::internal(e.to_string()))
 }
 
 /// What a path names: `name`, `name:port` or `scheme:name:port`.

@@ -29,7 +29,7 @@ pub(crate) async fn scale(ask: &Ask<'_>, verb: &str, paths: Paths<'_>, request: 
     let failed = |e: serde_json::Error| ApiError::internal(e.to_string());
     let tree = |object: &dyn DynObject| object.to_value().map_err(failed);
     if verb == "get" {
-        let object = tree(&*ask.served.decode_stored(item.json())?)?;
+        let object = tree(&*ask.served.decode_stored(&item.json())?)?;
         if ask.served.info().custom && get(&object, paths.spec_replicas).is_none() {
             return Err(ApiError::internal(format!("the spec replicas field \"{}\" does not exist", paths.spec_replicas)));
         }

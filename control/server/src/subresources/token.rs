@@ -132,5 +132,5 @@ fn restrict(ask: &Ask<'_>, pod_on: Option<&str>) -> Result<(), ApiError> {
 
 fn object<T: serde::de::DeserializeOwned>(ask: &Ask<'_>, plural: &str, namespace: &str, name: &str) -> Result<T, ApiError> {
     let item = ask.shared.cache().get(&wharf_store::key("", plural, namespace, name)).ok_or_else(|| ApiError::not_found("", plural, name))?;
-    serde_json::from_slice(item.json()).map_err(|e| ApiError::internal(e.to_string()))
+    serde_json::from_slice(&item.json()).map_err(|e| ApiError::internal(e.to_string()))
 }

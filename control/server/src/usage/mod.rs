@@ -103,7 +103,7 @@ impl Of {
 
     /// A `NodeMetrics` or `PodMetrics`; `None` when nothing is known of the object.
     fn measured(self, item: &Item, window: &Window) -> Option<Value> {
-        let Meta { name, namespace, uid, labels } = serde_json::from_slice::<Lean>(item.json()).ok()?.metadata;
+        let Meta { name, namespace, uid, labels } = serde_json::from_slice::<Lean>(&item.json()).ok()?.metadata;
         let at = wharf_api::meta::whole_second(window.at).to_string();
         let mut one = json!({
             "kind": self.kind(), "apiVersion": format!("{GROUP}/{VERSION}"),

@@ -63,7 +63,7 @@ impl Usage {
 
 async fn sample(shared: &Shared) -> Sample {
     let snapshot = shared.cache().snapshot("core/nodes");
-    let nodes: Vec<Node> = snapshot.range("core/nodes/", None).filter_map(|item| serde_json::from_slice(item.json()).ok()).collect();
+    let nodes: Vec<Node> = snapshot.range("core/nodes/", None).filter_map(|item| serde_json::from_slice(&item.json()).ok()).collect();
     let at = Timestamp::now();
     let asked = nodes.into_iter().map(|node| async move {
         match tokio::time::timeout(PATIENCE, summary(shared, &node)).await {

@@ -169,7 +169,7 @@ pub(crate) async fn create_object(ask: &Ask<'_>, mut object: Box<dyn DynObject>,
 
 fn exists(ask: &Ask<'_>, name: &str, there: &Arc<wharf_store::Item>) -> ApiError {
     let info = ask.served.info();
-    let deleting = ask.served.decode_stored(there.json()).is_ok_and(|o| o.meta().deletion_timestamp.is_some());
+    let deleting = ask.served.decode_stored(&there.json()).is_ok_and(|o| o.meta().deletion_timestamp.is_some());
     if deleting { ApiError::being_deleted(&info.group, &info.plural, name) } else { ApiError::already_exists(&info.group, &info.plural, name) }
 }
 

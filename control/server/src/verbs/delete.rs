@@ -80,7 +80,7 @@ pub(crate) async fn delete_one(ask: &Ask<'_>, options: &DeleteOptions, dry: bool
     let key = ask.key();
     for attempt in 1.. {
         let item = ask.shared.cache().get(&key).ok_or_else(|| ask.not_found())?;
-        let old = served.decode_stored(item.json())?;
+        let old = served.decode_stored(&item.json())?;
         preconditions(ask, options, &*old, &item)?;
         let admission = Admission { dry_run: dry, ..Admission::of(ask, Operation::Delete, name) };
         admission::validate(&admission, None, Some(&*old)).await?;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use wharf_api::status::ApiError;
@@ -161,10 +160,9 @@ fn stream(ask: &Ask<'_>, page: Page) -> Response<Body> {
     let served = ask.served.clone();
     let info = served.info();
     let head = format!("{{\"kind\":{:?},\"apiVersion\":{:?},\"metadata\":{},\"items\":[", info.list_kind, info.api_version, page.metadata());
-    let separators = page.items.len().saturating_sub(1);
-    let length = head.len() + 2 + separators + page.items.iter().map(|i| served.in_list(i.json()).len() + 1).sum::<usize>();
-    let mut response = if length <= CHUNK {
-        let mut whole = BytesMut::with_capacity(length);
+    let about = head.len() + 2 + page.items.iter().map(|i| i.json_len() + 1).sum::<usize>();
+    if about <= CHUNK {
+        let mut whole = BytesMut::with_capacity(about);
         whole.extend_from_slice(head.as_bytes());
         append(&served, &page.items, 0, usize::MAX, &mut whole);
         whole.extend_from_slice(b"]}");
@@ -190,16 +188,14 @@ fn stream(ask: &Ask<'_>, page: Page) -> Response<Body> {
             }
         });
         respond::stream(Body::from_stream(chunks))
-    };
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-    response
+    }
 }
 
 /// Copies items from `at` on until there are `enough` bytes; returns where it stopped.
 fn append(served: &crate::catalog::Served, items: &[Arc<Item>], mut at: usize, enough: usize, into: &mut BytesMut) -> usize {
     while at < items.len() && into.len() < enough {
         into.extend_from_slice(if at > 0 { b",{" } else { b"{" });
-        into.extend_from_slice(served.in_list(items[at].json()));
+        into.extend_from_slice(served.in_list(&items[at].json()));
         at += 1;
     }
     at
@@ -214,7 +210,7 @@ pub(crate) fn respond_whole(ask: &Ask<'_>, page: &Page) -> Result<Response<Body>
             let mut table = view::table_head(served, page.metadata(), true);
             let include = ask.query.get("includeObject");
             let rows = page.items.iter().map(|item| {
-                let json = view::present(served, item)?;
+                let json = served.present(item)?;
                 let object = served.kind().decode(&json).map_err(failed)?;
                 view::row(served, &*object, &json, include)
             });
@@ -222,13 +218,13 @@ pub(crate) fn respond_whole(ask: &Ask<'_>, page: &Page) -> Result<Response<Body>
             table
         }
         View::Metadata => {
-            let items = page.items.iter().map(|item| serde_json::from_slice::<Value>(&view::metadata(item.json())?).map_err(failed));
+            let items = page.items.iter().map(|item| serde_json::from_slice::<Value>(&view::metadata(&item.json())?).map_err(failed));
             let items = items.collect::<Result<Vec<_>, _>>()?;
             json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": page.metadata(), "items": items})
         }
         View::Object | View::Discovery => {
             let items = page.items.iter().map(|item| {
-                let mut tree: Value = serde_json::from_slice(&view::present(served, item)?).map_err(failed)?;
+                let mut tree: Value = serde_json::from_slice(&served.present(item)?).map_err(failed)?;
                 if let Some(map) = tree.as_object_mut().filter(|_| !info.custom) {
                     map.remove("kind");
                     map.remove("apiVersion");

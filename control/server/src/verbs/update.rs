@@ -94,7 +94,7 @@ where
     let key = ask.key();
     for attempt in 1.. {
         let item = ask.shared.cache().get(&key).ok_or_else(|| ask.not_found())?;
-        let old = served.decode_stored(item.json())?;
+        let old = served.decode_stored(&item.json())?;
         let mut new = make(&item, &*old)?;
         let conditional = conditional(new.as_ref(), &item, ask)?;
         if let Some(only) = narrowed(ask.path.subresource, &*new, &*old) {

@@ -1,7 +1,5 @@
 //! One object or many, as the client wants to see them: itself, a table, or only metadata.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
@@ -81,9 +79,4 @@ pub(crate) fn row(served: &Served, object: &dyn DynObject, json: &[u8], include:
         }
     };
     Ok(json!({"cells": cells, "object": shown}))
-}
-
-/// The JSON of an item as this kind serves it, borrowed where it is stored as it is served.
-pub(crate) fn present<'a>(served: &Served, item: &'a Item) -> Result<Cow<'a, [u8]>, ApiError> {
-    if served.as_stored(item) { Ok(Cow::Borrowed(item.json())) } else { Ok(Cow::Owned(served.present(item)?.to_vec())) }
 }

@@ -175,7 +175,7 @@ impl Watcher {
         let mut chunk = BytesMut::new();
         while chunk.len() < CHUNK {
             let Some(item) = self.initial.next() else { break };
-            self.append(EventKind::Added, item.json(), &mut chunk);
+            self.append(EventKind::Added, &item.json(), &mut chunk);
         }
         if self.initial.as_slice().is_empty() && std::mem::take(&mut self.end_of_initial) {
             let revision = self.cursor.position();
@@ -221,8 +221,8 @@ impl Watcher {
             }
             let json = match (&event.previous, kind, event.kind) {
                 // What leaves the selection is shown as it last was in it, under the revision that took it out.
-                (Some(previous), EventKind::Deleted, EventKind::Modified) => previous.json_at(event.revision()),
-                _ => event.item.json().to_vec(),
+                (Some(previous), EventKind::Deleted, EventKind::Modified) => previous.json_at(event.revision()).into(),
+                _ => event.item.json(),
             };
             self.append(kind, &json, &mut chunk);
         }

@@ -83,7 +83,7 @@ fn labels_of_namespace(admission: &Admission<'_>) -> BTreeMap<String, String> {
     }
     let key = wharf_store::key("core", "namespaces", "", admission.ask.namespace());
     let item = admission.ask.shared.cache().get(&key);
-    item.and_then(|item| serde_json::from_slice::<Lean>(item.json()).ok()).unwrap_or_default().metadata.labels
+    item.and_then(|item| serde_json::from_slice::<Lean>(&item.json()).ok()).unwrap_or_default().metadata.labels
 }
 
 fn fits(rule: &RuleWithOperations, target: Target<'_>) -> bool {

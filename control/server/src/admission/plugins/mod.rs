@@ -79,7 +79,7 @@ impl Plugins {
     fn rebuild(&self) {
         let snapshot = self.cache.snapshot(RESOURCE);
         let prefix = format!("{RESOURCE}/");
-        let read = snapshot.range(&prefix, None).filter_map(|item| serde_json::from_slice::<Plugin>(item.json()).ok());
+        let read = snapshot.range(&prefix, None).filter_map(|item| serde_json::from_slice::<Plugin>(&item.json()).ok());
         let mut all: Vec<Arc<Asked>> = read.filter(|plugin| plugin.spec.world == ADMISSION).map(|plugin| Arc::new(Asked::new(&plugin))).collect();
         all.sort_by(|a, b| (a.order, &a.name).cmp(&(b.order, &b.name)));
         self.ordered.store(Arc::new(all));
