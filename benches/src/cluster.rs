@@ -30,6 +30,9 @@ pub(crate) struct Common {
     pub(crate) seconds: u64,
 }
 
+/// How long nothing happens until memory is measured: what watches can go back to is forgotten after five minutes.
+pub(crate) const REST: &str = "330";
+
 /// A running cluster; it is killed when dropped.
 pub(crate) struct Cluster {
     child: Child,

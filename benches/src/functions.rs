@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::cluster::{Cluster, Common};
+use crate::cluster::{Cluster, Common, REST};
 use crate::median;
 
 /// What this benchmark is told.
@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     /// Of how many of them the first request is timed.
     #[arg(long, default_value_t = 200)]
     asked: usize,
+    /// Seconds that nobody asks for anything before memory is measured.
+    #[arg(long, default_value = REST)]
+    rest: u64,
 }
 
 pub(crate) async fn run(common: &Common, arguments: &Arguments) -> Result<()> {
@@ -94,7 +97,7 @@ async fn idle(cluster: &Cluster, arguments: &Arguments) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let took = begin.elapsed();
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::sleep(Duration::from_secs(arguments.rest)).await;
     let (resting, own) = (cluster.cpu()?, cluster.own()?);
     let rest = Duration::from_secs(30);
     tokio::time::sleep(rest).await;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::cluster::{Cluster, Common};
+use crate::cluster::{Cluster, Common, REST};
 
 /// What this benchmark is told.
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,9 @@ pub(crate) struct Arguments {
     /// How many Pods.
     #[arg(long, default_value_t = 1000)]
     pods: usize,
+    /// Seconds that nobody asks for anything before memory is measured.
+    #[arg(long, default_value = REST)]
+    rest: u64,
 }
 
 pub(crate) async fn run(common: &Common, arguments: &Arguments) -> Result<()> {
@@ -50,7 +53,7 @@ pub(crate) async fn run(common: &Common, arguments: &Arguments) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let took = begin.elapsed();
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::sleep(Duration::from_secs(arguments.rest)).await;
     let (after, own_after) = (cluster.resident()?, cluster.own()?);
     println!("{} Pods from scale to available:        {:>7.1} s ({:.0}/s)", arguments.pods, took.as_secs_f64(), arguments.pods as f64 / took.as_secs_f64());
     println!("resident with one Pod:                   {:>7.1} MiB", before as f64 / f64::from(1 << 20));

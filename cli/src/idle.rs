@@ -8,7 +8,7 @@ const EVERY: Duration = Duration::from_secs(2);
 /// A time is quiet in which less than this part of one core was used,
 const QUIET: f64 = 0.1;
 /// and worth it when so much was done before.
-const WORK: Duration = Duration::from_millis(300);
+const WORK: Duration = Duration::from_millis(50);
 
 /// Looks after the process, for ever.
 pub(crate) async fn keep() {

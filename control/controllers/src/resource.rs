@@ -90,6 +90,7 @@ pub trait Typed:
     + serde::Serialize
     + serde::de::DeserializeOwned
     + Clone
+    + Default
     + std::fmt::Debug
     + PartialEq
     + Send

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -25,6 +25,9 @@ const WORKERS: usize = 16;
 /// How often the kinds that the server has are looked up again.
 const REDISCOVER: Duration = Duration::from_secs(30);
 const TOGETHER: Duration = Duration::from_millis(500);
+/// How long nobody has to read an object until it rests, and how often that is looked at.
+const UNREAD: Duration = Duration::from_secs(30);
+const REST: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(clients: Clients, world: Arc<World>, controllers: Vec<Arc<dyn Controller>>, token: CancellationToken) {
     let shared = clients(SHARED_INFORMERS);
@@ -40,6 +43,7 @@ pub(crate) async fn run(clients: Clients, world: Arc<World>, controllers: Vec<Ar
     }
     // The informers begin only now, so that no controller misses a change.
     world.start_informers(&mut Start { client: &shared, tasks: &mut tasks, token: &token });
+    tasks.spawn(rest(world.clone(), token.clone()));
     tasks.spawn(discover(shared, world, token));
     while tasks.join_next().await.is_some() {}
 }
@@ -104,6 +108,15 @@ async fn work(controller: Arc<dyn Controller>, world: Arc<World>, queue: Arc<Que
         });
     }
     while running.join_next().await.is_some() {}
+}
+
+/// Lets objects rest that nobody reads.
+async fn rest(world: Arc<World>, token: CancellationToken) {
+    while token.run_until_cancelled(tokio::time::sleep(REST)).await.is_some() {
+        if let Some(since) = Instant::now().checked_sub(UNREAD) {
+            world.rest(since);
+        }
+    }
 }
 
 /// Waits until every kind that is cached whole was listed to its end, also those whose informers have not begun yet.

@@ -130,6 +130,11 @@ macro_rules! world {
                 $(start.informer::<$kind>(self);)*
             }
 
+            /// Lets the objects rest that nobody has read since `since`.
+            pub(crate) fn rest(&self, since: std::time::Instant) {
+                $(self.$field.rest(since);)*
+            }
+
             /// The kinds that are cached whole.
             pub(crate) fn cached() -> Vec<Resource> {
                 vec![$(Resource::of::<$kind>()),*]

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use wharf_rest::{Dictionary, Text};
 
-use crate::packed::Packed;
 use crate::write::NewValue;
 
 /// The key of an object: `group/plural/namespace/name`, or `group/plural/name` where `namespace` is
@@ -58,18 +58,13 @@ const CLOSING: &[u8] = b"}\n";
 pub struct Item {
     key: Arc<str>,
     revision: u64,
-    frame: RwLock<Frame>,
+    /// The watch event's line: opening, JSON, closing.
+    frame: RwLock<Text>,
     /// How the frame begins.
     kind: EventKind,
     /// Where in the JSON the revision's digits begin.
     revision_at: u32,
     attributes: OnceLock<Box<dyn Any + Send + Sync>>,
-}
-
-/// The watch event's line: opening, JSON, closing.
-enum Frame {
-    Whole(Bytes),
-    Packed(Box<Packed>),
 }
 
 impl Item {
@@ -101,19 +96,18 @@ impl Item {
         frame.extend_from_slice(&json[to..]);
         frame.extend_from_slice(CLOSING);
         let revision_at = u32::try_from(from).unwrap_or(u32::MAX);
-        Item { key, revision, frame: RwLock::new(Frame::Whole(frame.into())), kind, revision_at, attributes: OnceLock::new() }
+        Item { key, revision, frame: RwLock::new(Text::Whole(frame.into())), kind, revision_at, attributes: OnceLock::new() }
     }
 
-    /// Packs it in the terms of another object's line, if that is worth it. Whether it was.
-    pub(crate) fn pack(&self, dictionary: &Bytes) -> bool {
-        let Some(packed) = Packed::of(&self.frame(), dictionary) else { return false };
-        *self.frame.write() = Frame::Packed(Box::new(packed));
-        true
+    /// Lets it rest.
+    pub(crate) fn pack(&self, dictionary: &Dictionary) {
+        let packed = dictionary.pack(self.frame());
+        *self.frame.write() = packed;
     }
 
     #[cfg(test)]
     pub(crate) fn is_packed(&self) -> bool {
-        matches!(&*self.frame.read(), Frame::Packed(_))
+        self.frame.read().is_packed()
     }
 
     /// The key.
@@ -154,18 +148,12 @@ impl Item {
     }
 
     pub(crate) fn frame(&self) -> Bytes {
-        match &*self.frame.read() {
-            Frame::Whole(frame) => frame.clone(),
-            Frame::Packed(packed) => packed.unpack(),
-        }
+        self.frame.read().bytes()
     }
 
     /// How long the frame is when it is whole.
     pub(crate) fn frame_len(&self) -> usize {
-        match &*self.frame.read() {
-            Frame::Whole(frame) => frame.len(),
-            Frame::Packed(packed) => packed.len(),
-        }
+        self.frame.read().len()
     }
 }
 

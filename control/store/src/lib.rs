@@ -15,7 +15,6 @@
 mod cache;
 mod history;
 mod item;
-mod packed;
 mod redb;
 mod rest;
 mod write;

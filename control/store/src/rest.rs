@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use wharf_rest::Dictionary;
 
 use crate::item::{Item, resource_of};
 
@@ -19,8 +19,8 @@ const WAITING: usize = 1 << 16;
 #[derive(Default)]
 pub(crate) struct Rest {
     waiting: VecDeque<(Instant, Weak<Item>)>,
-    /// By resource: the bytes of the last object that was not described by the one before.
-    dictionaries: HashMap<Box<str>, Bytes>,
+    /// By resource.
+    dictionaries: HashMap<Box<str>, Dictionary>,
 }
 
 impl Rest {
@@ -41,13 +41,10 @@ impl Rest {
         }
         let Some(item) = self.waiting.pop_front().and_then(|(_, item)| item.upgrade()) else { return true };
         let resource = resource_of(item.key());
-        match self.dictionaries.get_mut(resource) {
-            Some(dictionary) if item.pack(dictionary) => {}
-            Some(dictionary) => *dictionary = item.frame(),
-            None => {
-                self.dictionaries.insert(resource.into(), item.frame());
-            }
+        if !self.dictionaries.contains_key(resource) {
+            self.dictionaries.insert(resource.into(), Dictionary::default());
         }
+        self.dictionaries.get(resource).iter().for_each(|dictionary| item.pack(dictionary));
         true
     }
 }
@@ -65,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn old_items_are_packed_by_the_last_that_was_another() {
+    fn old_items_are_packed_and_read_as_they_were() {
         let (now, mut rest) = (Instant::now(), Rest::default());
         let items = [item("a", 7919), item("b", 7919), item("c", 7919), item("d", 104_729), item("e", 104_729)];
         let frames = items.each_ref().map(|item| item.frame());

@@ -13,12 +13,12 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use wharf_rest::Kept;
 
 use crate::backoff;
 use crate::mirror::{self, Seen};
 use crate::pod::context::{PodContext, Shared};
 use crate::pod::inbox::Inbox;
-use crate::pod::kept::Kept;
 use crate::pod::record::PodRecord;
 use crate::pod::worker::{Worker, read_record};
 
@@ -32,7 +32,7 @@ struct Entry {
     inbox: Arc<Inbox>,
     context: Arc<PodContext>,
     /// As the API had it the last time.
-    pod: Arc<Kept>,
+    pod: Arc<Kept<Pod>>,
     /// Workers of it that panicked.
     panics: u32,
     /// A static Pod's: what the API has in its mirror's place.
@@ -165,7 +165,7 @@ impl Pods {
             return self.apply_mirror(Arc::new(pod), tasks);
         }
         let uid = pod.metadata.uid.clone().unwrap_or_default();
-        let pod = Kept::new(Arc::new(pod));
+        let pod = Arc::new(Kept::new(Arc::new(pod)));
         if let Some(entry) = self.workers.write().get_mut(&uid) {
             entry.pod = pod.clone();
             return entry.inbox.pod(pod);
@@ -180,7 +180,7 @@ impl Pods {
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         let record = remembered.remove(&uid);
         let (seen, looks) = watch::channel(Seen::Unknown);
-        self.begin(uid, Kept::new(pod.clone()), Some(seen), record, 0, tasks);
+        self.begin(uid, Arc::new(Kept::new(pod.clone())), Some(seen), record, 0, tasks);
         tasks.spawn(String::new(), mirror::keep(self.node.clone(), pod, looks, tasks.token.clone()));
     }
 
@@ -196,7 +196,7 @@ impl Pods {
             return;
         };
         if mirror::shows(&mirror) == Some(&entry.context.uid) {
-            entry.pod = Kept::new(Arc::new(mirror::with_status(&entry.pod.pod(), &mirror)));
+            entry.pod = Arc::new(Kept::new(Arc::new(mirror::with_status(&entry.pod.look(), &mirror))));
             entry.context.object.store(mirror.metadata.uid.clone().map(Arc::new));
             entry.inbox.pod(entry.pod.clone());
         }
@@ -205,8 +205,16 @@ impl Pods {
         }
     }
 
-    fn begin(&self, uid: String, pod: Arc<Kept>, mirror: Option<watch::Sender<Seen>>, record: Option<PodRecord>, panics: u32, tasks: &mut Tasks) -> Arc<Inbox> {
-        let context = Arc::new(PodContext::new(self.node.clone(), &pod.pod()));
+    fn begin(
+        &self,
+        uid: String,
+        pod: Arc<Kept<Pod>>,
+        mirror: Option<watch::Sender<Seen>>,
+        record: Option<PodRecord>,
+        panics: u32,
+        tasks: &mut Tasks,
+    ) -> Arc<Inbox> {
+        let context = Arc::new(PodContext::new(self.node.clone(), &pod.look()));
         if let Some(seen) = &mirror {
             let object = if let Seen::There(mirror) = &*seen.borrow() { mirror.metadata.uid.clone() } else { None };
             context.object.store(object.map(Arc::new));

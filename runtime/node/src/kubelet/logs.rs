@@ -35,7 +35,7 @@ pub(super) async fn container(
         return refuse(StatusCode::NOT_FOUND, format!("pod \"{name}\" not found\n"));
     };
     let view = context.view.load_full();
-    let pod = view.pod.as_ref().map(|kept| kept.pod());
+    let pod = view.pod.as_ref().map(|kept| kept.look());
     let known = pod.as_deref().is_some_and(|p| record::container(p, &container).is_some());
     if !known {
         return refuse(StatusCode::NOT_FOUND, format!("container \"{container}\" not found in pod \"{name}\"\n"));

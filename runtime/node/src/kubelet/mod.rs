@@ -40,6 +40,6 @@ pub(crate) fn router(shared: Arc<Shared>, pods: Arc<Pods>, streams: Arc<dyn Stre
 }
 
 async fn list(State(kubelet): State<Kubelet>) -> Json<List<Pod>> {
-    let pods = kubelet.pods.contexts().into_iter().filter_map(|c| c.view.load().pod.as_ref().map(|kept| Arc::unwrap_or_clone(kept.pod())));
+    let pods = kubelet.pods.contexts().into_iter().filter_map(|c| c.view.load().pod.as_ref().map(|kept| Arc::unwrap_or_clone(kept.look())));
     Json(List { items: pods.collect(), ..Default::default() })
 }

@@ -9,9 +9,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 use wharf_engine::Outgoing;
+use wharf_rest::{Dictionary, Kept};
 
 use super::door::Door;
-use super::kept::Kept;
 use super::record::{PodRecord, containers};
 use crate::events::Recorder;
 use crate::exec::{Inside, Tools};
@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) host_resolv: Resolv,
     pub(crate) capacity: Allocatable,
     pub(crate) changes: Arc<Changes>,
+    /// What Pods at rest are described by.
+    pub(crate) pods_at_rest: Dictionary,
     /// Known once the node has its Pod CIDR.
     pub(crate) ipam: OnceLock<Ipam>,
     /// What the admitted Pods asked for, by uid.
@@ -131,6 +133,7 @@ impl Shared {
             trust,
             host_resolv,
             capacity,
+            pods_at_rest: Dictionary::default(),
             ipam: OnceLock::new(),
             admitted: Mutex::default(),
             config,
@@ -197,7 +200,7 @@ pub(crate) struct Wired {
 /// What the kubelet API shows of a Pod.
 #[derive(Default)]
 pub(crate) struct View {
-    pub(crate) pod: Option<Arc<Kept>>,
+    pub(crate) pod: Option<Arc<Kept<Pod>>>,
     pub(crate) record: Arc<PodRecord>,
     /// By container: the way into it, while it runs.
     pub(crate) doors: HashMap<String, Arc<Door>>,

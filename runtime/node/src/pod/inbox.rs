@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use wharf_rest::Kept;
 
 use super::create::{Created, Failure};
-use super::kept::Kept;
 use crate::probes::{ProbeKind, Report};
 
 /// A worker's letter box.
@@ -21,7 +22,7 @@ pub(crate) struct Inbox {
 #[derive(Default)]
 pub(crate) struct Letters {
     /// The Pod, as the API has it now.
-    pub(crate) pod: Option<Arc<Kept>>,
+    pub(crate) pod: Option<Arc<Kept<Pod>>>,
     /// The API has it no more; once true, in all letters.
     pub(crate) gone: bool,
     /// The node stops.
@@ -55,7 +56,7 @@ pub(crate) enum Message {
 }
 
 impl Inbox {
-    pub(crate) fn pod(&self, pod: Arc<Kept>) {
+    pub(crate) fn pod(&self, pod: Arc<Kept<Pod>>) {
         self.inner.lock().pod = Some(pod);
         self.arrived.notify_one();
     }

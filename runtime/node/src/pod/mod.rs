@@ -5,7 +5,6 @@ pub(crate) mod create;
 pub(crate) mod door;
 mod hooks;
 pub(crate) mod inbox;
-pub(crate) mod kept;
 mod prepare;
 pub mod record;
 mod report;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use wharf_engine::ExitReason;
+use wharf_rest::Kept;
 
 use super::{Live, Task, Worker, after, jittered};
 use crate::events::Kind;
@@ -15,7 +16,6 @@ use crate::logs::Stream;
 use crate::pod::context::PodContext;
 use crate::pod::create::{Created, Failure, Running};
 use crate::pod::inbox::{Inbox, Letters, Message};
-use crate::pod::kept::Kept;
 use crate::pod::prepare::{self, Unprepared};
 use crate::pod::record::{Ended, Role, State, containers};
 use crate::pod::sync::Activity;
@@ -74,8 +74,8 @@ impl Worker {
     }
 
     /// A new version of the Pod: what was waited for may be there now.
-    fn update(&mut self, kept: Arc<Kept>) {
-        let pod = kept.pod();
+    fn update(&mut self, kept: Arc<Kept<Pod>>) {
+        let pod = kept.look();
         let images = |p: &Pod| containers(p).map(|(_, c)| (c.name.clone(), c.image.clone())).collect::<HashMap<_, _>>();
         let (before, after) = (images(&self.pod), images(&pod));
         for (name, image) in &after {

@@ -8,7 +8,7 @@ mod hear;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
@@ -16,12 +16,12 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 use wharf_image::Image;
+use wharf_rest::Kept;
 
 use super::context::{PodContext, View};
 use super::create::Running;
 use super::door::Door;
 use super::inbox::Inbox;
-use super::kept::Kept;
 use super::record::PodRecord;
 use super::report::Reporter;
 use super::status::status;
@@ -46,7 +46,7 @@ pub(crate) struct Worker {
     inbox: Arc<Inbox>,
     /// While it is awake.
     pod: Arc<Pod>,
-    kept: Arc<Kept>,
+    kept: Arc<Kept<Pod>>,
     record: PodRecord,
     /// The record as it is on disk and as the kubelet API shows it.
     saved: Arc<PodRecord>,
@@ -126,7 +126,7 @@ impl Drop for Task {
 
 impl Worker {
     /// For a Pod, with what an earlier process remembered of it.
-    pub(crate) fn new(context: Arc<PodContext>, inbox: Arc<Inbox>, kept: Arc<Kept>, record: Option<PodRecord>) -> Self {
+    pub(crate) fn new(context: Arc<PodContext>, inbox: Arc<Inbox>, kept: Arc<Kept<Pod>>, record: Option<PodRecord>) -> Self {
         let mut record = record.unwrap_or_default();
         record.namespace.clone_from(&context.namespace);
         record.name.clone_from(&context.name);
@@ -192,7 +192,7 @@ impl Worker {
                 () = &mut calm, if !self.rests => {}
             }
             self.rests = true;
-            self.kept.rest();
+            self.kept.rest(&self.context.node.pods_at_rest, Instant::now());
             self.pod = NOTHING.clone();
         }
         if std::mem::take(&mut self.rests) {

@@ -1,0 +1,95 @@
+//! An object as it is kept: typed while somebody asks for it, as packed JSON while it rests.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::dictionary::{Dictionary, Text};
+
+/// An object that may be at rest.
+pub struct Kept<K>(Mutex<Form<K>>);
+
+enum Form<K> {
+    /// As it is, and when it was asked for the last time.
+    Awake(Arc<K>, Instant),
+    /// Its JSON.
+    AtRest(Text),
+}
+
+impl<K: Serialize + DeserializeOwned + Default> Kept<K> {
+    /// One that is awake.
+    pub fn new(object: Arc<K>) -> Self {
+        Self(Mutex::new(Form::Awake(object, Instant::now())))
+    }
+
+    /// The object; one that rests goes on resting.
+    pub fn look(&self) -> Arc<K> {
+        match &*self.0.lock() {
+            Form::Awake(object, _) => object.clone(),
+            Form::AtRest(text) => Arc::new(unpack(text)),
+        }
+    }
+
+    /// The object, which is awake from now on.
+    pub fn wake(&self) -> Arc<K> {
+        let mut form = self.0.lock();
+        let object = match &*form {
+            Form::Awake(object, _) => object.clone(),
+            Form::AtRest(text) => Arc::new(unpack(text)),
+        };
+        *form = Form::Awake(object.clone(), Instant::now());
+        object
+    }
+
+    /// Lets it rest, if nobody has asked for it since `since`.
+    pub fn rest(&self, dictionary: &Dictionary, since: Instant) {
+        let mut form = self.0.lock();
+        if let Form::Awake(object, asked) = &*form
+            && *asked <= since
+        {
+            match serde_json::to_vec(object) {
+                Ok(json) => *form = Form::AtRest(dictionary.pack(json.into())),
+                Err(error) => tracing::error!(%error, "an object cannot rest"),
+            }
+        }
+    }
+
+    /// Whether it rests.
+    pub fn rests(&self) -> bool {
+        matches!(&*self.0.lock(), Form::AtRest(_))
+    }
+}
+
+fn unpack<K: DeserializeOwned + Default>(text: &Text) -> K {
+    serde_json::from_slice(&text.bytes()).unwrap_or_else(|error| {
+        tracing::error!(%error, "an object at rest cannot be read");
+        K::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    type Object = BTreeMap<String, Vec<u32>>;
+
+    #[test]
+    fn rests_and_wakes_as_it_was() {
+        let (object, dictionary) = (Arc::new(Object::from([("a".to_owned(), vec![1, 2, 3])])), Dictionary::default());
+        let kept = Kept::new(object.clone());
+        let made = Instant::now();
+        kept.rest(&dictionary, made);
+        assert!(kept.rests());
+        assert_eq!(kept.look(), object);
+        assert!(kept.rests(), "a look does not wake it");
+        assert_eq!(kept.wake(), object);
+        assert!(Arc::ptr_eq(&kept.wake(), &kept.look()));
+        kept.rest(&dictionary, made);
+        assert!(!kept.rests(), "it was asked for since");
+    }
+}
