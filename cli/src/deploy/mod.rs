@@ -64,7 +64,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "KEY=VALUE")]
     secret: Vec<String>,
     /// How long the function may take to answer, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
 }
 

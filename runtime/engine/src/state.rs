@@ -19,7 +19,8 @@ use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::handler::ProxyPre;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::p2::bindings as http_p2;
+use wasmtime_wasi_http::{WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// A store's data: one instance of a container.
 pub(crate) struct State {
@@ -109,7 +110,7 @@ impl keyvalue::KeyValueView for State {
 pub(crate) fn linker(engine: &wasmtime::Engine, flavor: Flavor) -> wasmtime::Result<Linker<State>> {
     let mut l = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut l)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut l)?;
+    add_http_p2(&mut l)?;
     crate::environment::add_p2_to_linker(&mut l)?;
     crate::lifecycle::add_to_linker(&mut l)?;
     crate::tls::add_to_linker(&mut l)?;
@@ -127,6 +128,14 @@ pub(crate) fn linker(engine: &wasmtime::Engine, flavor: Flavor) -> wasmtime::Res
     Ok(l)
 }
 
+/// `wasi:http` 0.2, with what is unstable in it: guests whose tools import all that there is start, and only who calls it fails.
+fn add_http_p2(l: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut options = http_p2::LinkOptions::default();
+    options.informational_outbound_responses(true);
+    http_p2::http::outgoing_handler::add_to_linker::<_, WasiHttp>(l, State::http)?;
+    http_p2::http::types::add_to_linker::<_, WasiHttp>(l, &options.into(), State::http)
+}
+
 /// The entries of a component, each ready to be instantiated.
 pub(crate) struct Pre {
     pub(crate) http_p2: Option<ProxyPre<State>>,
@@ -138,7 +147,7 @@ pub(crate) struct Pre {
 impl Pre {
     pub(crate) fn new(pre: InstancePre<State>) -> Self {
         Self {
-            http_p2: wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre.clone()).ok().map(ProxyPre::P2),
+            http_p2: http_p2::ProxyPre::new(pre.clone()).ok().map(ProxyPre::P2),
             http_p3: wasmtime_wasi_http::p3::bindings::ServicePre::new(pre.clone()).ok().map(ProxyPre::P3),
             cli_p2: wasmtime_wasi::p2::bindings::CommandPre::new(pre.clone()).ok(),
             cli_p3: wasmtime_wasi::p3::bindings::CommandPre::new(pre).ok(),
