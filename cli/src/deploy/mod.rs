@@ -124,7 +124,8 @@ fn component_of(file: &std::path::Path) -> Result<(wharf_image::Artifact, String
     let missing = wharf_image::Offers::new(wharf_engine::offers()).missing(inspection.imports.iter().map(String::as_str));
     let serves = inspection.exports.iter().find_map(|export| {
         let (interface, version) = export.split_once('@')?;
-        (interface == "wasi:http/incoming-handler" || interface == "wasi:http/handler").then(|| format!("wasi:http {version}"))
+        (interface == "wasi:http/incoming-handler" || interface == "wasi:http/handler")
+            .then(|| format!("wasi:http {}", version.split('#').next().unwrap_or(version)))
     });
     let Some(serves) = serves else {
         let exports =
