@@ -36,8 +36,8 @@ pub(crate) struct Letters {
 pub(crate) enum Message {
     /// Address, folders and volumes are there, or why not.
     Prepared(Result<(), super::prepare::Unprepared>),
-    /// Volumes were brought up to date, as far as could be.
-    Refreshed,
+    /// Volumes were brought up to date, or as far as could be.
+    Refreshed(bool),
     /// A container was started, or not.
     Created { container: String, run: u64, result: Box<Result<Created, Failure>> },
     /// A container's preStop hook is over: it may be ended, within so much time.

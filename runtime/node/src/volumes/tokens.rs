@@ -31,12 +31,17 @@ impl Tokens {
         Self { client, namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned(), cache: Mutex::default() }
     }
 
+    /// When the first of them is to be replaced.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.cache.try_lock().ok()?.values().map(Token::due).min()
+    }
+
     /// A token of `account` for an audience (empty: the API server's), valid about so many seconds.
     pub async fn get(&self, account: &str, audience: &str, seconds: i64) -> Result<String, String> {
         let mut cache = self.cache.lock().await;
         let key = (audience.to_owned(), seconds);
         let now = Timestamp::now();
-        if let Some(token) = cache.get(&key).filter(|t| !due(t, now)) {
+        if let Some(token) = cache.get(&key).filter(|t| t.due() > now) {
             return Ok(token.text.clone());
         }
         let api: kube::Api<ServiceAccount> = kube::Api::namespaced(self.client.clone(), &self.namespace);
@@ -68,11 +73,12 @@ impl Tokens {
     }
 }
 
-/// Whether a token is to be replaced.
-fn due(token: &Token, now: Timestamp) -> bool {
-    let life = token.expires.duration_since(token.issued);
-    let age = now.duration_since(token.issued);
-    age >= life * 4 / 5 || age >= DAY
+impl Token {
+    /// When it is to be replaced.
+    fn due(&self) -> Timestamp {
+        let life = self.expires.duration_since(self.issued);
+        self.issued.checked_add((life * 4 / 5).min(DAY)).unwrap_or(self.expires)
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +89,6 @@ mod tests {
     fn replaced_in_time() {
         let t = |s: i64| Timestamp::from_second(1_800_000_000 + s).unwrap();
         let token = |life| Token { text: String::new(), issued: t(0), expires: t(life) };
-        assert!(!due(&token(3600), t(2879)) && due(&token(3600), t(2880)));
-        assert!(!due(&token(400_000), t(86_399)) && due(&token(400_000), t(86_400)));
+        assert_eq!((token(3600).due(), token(400_000).due()), (t(2880), t(86_400)));
     }
 }

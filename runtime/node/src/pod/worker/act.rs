@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{Task, Worker, jittered, unpanicked};
+use super::{REFRESH, SELDOM, Task, Worker, after, jittered, unpanicked};
 use crate::backoff::go_duration;
 use crate::events::Kind;
 use crate::pod::create::{self, Failure, Running};
@@ -121,17 +121,23 @@ impl Worker {
         }
     }
 
+    /// When volumes that are up to date are to be brought so again: in time for their tokens.
+    pub(super) fn next_refresh(&self, now: Timestamp) -> Option<Timestamp> {
+        let due = self.context.tokens.due().map(|due| due.max(after(now, REFRESH).unwrap_or(due)));
+        jittered(now, SELDOM).into_iter().chain(due).min()
+    }
+
     /// Brings volumes up to date now and then.
     pub(super) fn refresh(&mut self, now: Timestamp, ending: bool) {
         if ending || self.released || self.refreshing.is_some() || self.refresh_at.is_none_or(|at| at > now) {
             return;
         }
-        self.refresh_at = jittered(now);
+        self.refresh_at = jittered(now, REFRESH);
         let (context, pod, inbox) = (self.context.clone(), self.pod.clone(), self.inbox.clone());
         self.refreshing = Some(Task::spawn(async move {
             // Its failure is an Event; what is there stays.
-            let _ = unpanicked(prepare::fill(&context, &pod, crate::volumes::is_live)).await;
-            inbox.send(Message::Refreshed);
+            let filled = unpanicked(prepare::fill(&context, &pod, crate::volumes::is_live)).await;
+            inbox.send(Message::Refreshed(matches!(filled, Ok(Ok(_)))));
         }));
     }
 

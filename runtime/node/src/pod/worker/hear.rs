@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use wharf_engine::ExitReason;
 use wharf_rest::Kept;
 
-use super::{Live, Task, Worker, after, jittered};
+use super::{Live, Task, Worker, after};
 use crate::events::Kind;
 use crate::logs::Stream;
 use crate::pod::context::PodContext;
@@ -39,7 +39,13 @@ impl Worker {
         for message in letters.messages {
             match message {
                 Message::Prepared(result) => self.on_prepared(result, now),
-                Message::Refreshed => self.refreshing = None,
+                Message::Refreshed(well) => {
+                    self.refreshing = None;
+                    // Unless something has changed since.
+                    if well && self.refresh_at.is_some_and(|at| at > now) {
+                        self.refresh_at = self.next_refresh(now);
+                    }
+                }
                 Message::Created { container, run, result } if self.is_current(&container, run) => self.on_created(&container, run, *result, now),
                 Message::Stopping { container, run, grace } if self.is_current(&container, run) => self.end(&container, grace),
                 Message::Ended { container, run, code, reason, message } if self.is_current(&container, run) => {
@@ -105,7 +111,7 @@ impl Worker {
             Ok(()) => {
                 self.prepared = true;
                 self.prepare_failures = 0;
-                self.refresh_at = prepare::has_live_volumes(&self.pod).then(|| jittered(now)).flatten();
+                self.refresh_at = prepare::has_live_volumes(&self.pod).then(|| self.next_refresh(now)).flatten();
             }
             Err(Unprepared::Refused(verdict)) => {
                 self.context.node.recorder.pod(&self.pod, None, Kind::Warning, "Failed", verdict.message.clone());

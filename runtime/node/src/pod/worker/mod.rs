@@ -30,8 +30,9 @@ use super::{prepare, stop};
 use crate::backoff::Backoff;
 use crate::volumes::changes::Following;
 
-/// How often volumes are brought up to date though nothing is known to have changed: tokens grow old.
+/// When volumes are brought up to date again that could not be, and how often though nothing is known to have changed.
 const REFRESH: SignedDuration = SignedDuration::from_secs(60);
+const SELDOM: SignedDuration = SignedDuration::from_secs(900);
 /// How long containers may drain when the node stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 /// How long nothing has to go on with a Pod until it rests.
@@ -319,8 +320,9 @@ fn after(now: Timestamp, wait: SignedDuration) -> Option<Timestamp> {
     now.checked_add(wait).ok()
 }
 
-fn jittered(now: Timestamp) -> Option<Timestamp> {
-    after(now, REFRESH + SignedDuration::from_millis(rand::random_range(0..15_000)))
+/// After a time and up to a quarter more, so that not all Pods come at once.
+fn jittered(now: Timestamp, wait: SignedDuration) -> Option<Timestamp> {
+    after(now, wait + SignedDuration::from_millis(rand::random_range(0..i64::try_from(wait.as_millis() / 4).unwrap_or(1))))
 }
 
 fn write_record(dir: &Path, record: &PodRecord) -> std::io::Result<()> {
