@@ -188,6 +188,8 @@ impl Ingress {
         let error = match patiently(within, upload.map(|upload| &upload.activity), answer).await {
             Some(Ok(mut response)) => {
                 headers::strip_hop_by_hop(response.headers_mut());
+                // Lets the other connections that are ready run their guests first, so that answers are written together.
+                tokio::task::yield_now().await;
                 // A body whose length is known is there already; only one that streams can keep its reader waiting.
                 if response.body().size_hint().exact().is_none() {
                     return response.map(|body| TimedBody::new(body, within).boxed_unsync());

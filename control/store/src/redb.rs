@@ -34,8 +34,8 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 512;
 /// How often history is trimmed while nobody writes.
 const IDLE: Duration = Duration::from_secs(30);
-/// How often old items are packed while nobody writes.
-const PACK: Duration = Duration::from_secs(1);
+/// How long the writer sleeps when there is nothing to write or to pack.
+const NAP: Duration = Duration::from_secs(1);
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug)]
@@ -192,22 +192,24 @@ impl Writer {
         let mut batch = Vec::with_capacity(BATCH);
         let mut trimmed = Instant::now();
         loop {
-            match requests.recv_timeout(PACK) {
-                Ok(request) => batch.push(request),
-                Err(RecvTimeoutError::Timeout) => {
-                    let old = Instant::now().checked_sub(rest::AGE);
-                    while batch.is_empty() && old.is_some_and(|old| self.rest.pack(old)) {
-                        batch.extend(requests.try_recv());
-                    }
-                    if trimmed.elapsed() > IDLE {
-                        self.cache.trim();
-                        trimmed = Instant::now();
-                    }
-                    if batch.is_empty() {
+            batch.extend(requests.try_recv());
+            // What is old is packed while nobody waits.
+            let old = Instant::now().checked_sub(rest::AGE);
+            while batch.is_empty() && old.is_some_and(|old| self.rest.pack(old)) {
+                batch.extend(requests.try_recv());
+            }
+            if batch.is_empty() {
+                match requests.recv_timeout(NAP) {
+                    Ok(request) => batch.push(request),
+                    Err(RecvTimeoutError::Timeout) => {
+                        if trimmed.elapsed() > IDLE {
+                            self.cache.trim();
+                            trimmed = Instant::now();
+                        }
                         continue;
                     }
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
             }
             while batch.len() < BATCH
                 && let Ok(request) = requests.try_recv()

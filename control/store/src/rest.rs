@@ -1,4 +1,4 @@
-//! Lets items rest: those that were written some time ago are packed, while nobody writes. Most are not read again for long: Events, what a
+//! Lets items rest: those that were written some time ago are packed, while no write waits. Most are not read again for long: Events, what a
 //! version was before it was overwritten, Pods that run.
 
 use std::collections::{HashMap, VecDeque};

@@ -169,10 +169,10 @@ async fn serve(stream: TcpStream, peer: SocketAddr, handler: Handler, stop: Canc
 
 async fn answer(handler: &Handler, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
     let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-    match handler.call(request, peer).await {
-        Ok(response) => response,
-        Err(error) => failure(&error),
-    }
+    let response = handler.call(request, peer).await.unwrap_or_else(|error| failure(&error));
+    // Lets the other connections that are ready run their guests first, so that answers are written together.
+    tokio::task::yield_now().await;
+    response
 }
 
 /// The answer in place of one that a guest did not give.

@@ -225,8 +225,6 @@ impl Server {
         });
         let mut work = Work { guest: Some(guest), ticket };
         let response = self.head(&mut work, rx, &failure, &meter).await?;
-        // Lets the other connections that are ready run their guests first, so that replies are written together.
-        tokio::task::yield_now().await;
         let (parts, mut body) = response.into_parts();
         let body = match collect_ready(&mut work, &mut body).await {
             Collected::Whole(bytes) => {
