@@ -35,11 +35,8 @@ fn processor_time() -> Duration {
 }
 
 fn give_back() {
-    #[cfg(target_env = "gnu")]
     // SAFETY: it may be called at any time.
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    unsafe { libmimalloc_sys::mi_collect(true) };
     for (start, length) in read_only_segments() {
         // SAFETY: the pages are the program's file as it is: nobody can have written to them, so they read the same when they come back.
         let done = unsafe { rustix::mm::madvise(start as *mut _, length, rustix::mm::Advice::LinuxDontNeed) };
