@@ -37,6 +37,16 @@ struct State {
     log: Vec<(u64, String, &'static str, Value)>,
 }
 
+impl State {
+    /// Whether a namespace is being deleted, or was. Those that nobody made are there from the beginning.
+    fn is_over(&self, namespace: &str) -> bool {
+        match self.objects.get(&("namespaces".to_owned(), String::new(), namespace.to_owned())) {
+            Some(now) => !now["metadata"]["deletionTimestamp"].is_null(),
+            None => self.log.iter().any(|(_, plural, type_, object)| plural == "namespaces" && *type_ == "DELETED" && object["metadata"]["name"] == namespace),
+        }
+    }
+}
+
 /// (group/version, plural, kind, namespaced)
 const KINDS: [(&str, &str, &str, bool); 24] = [
     ("v1", "configmaps", "ConfigMap", true),
@@ -187,6 +197,9 @@ impl Api {
 
     fn create(&self, kind: &(&str, &str, &str, bool), namespace: &str, mut object: Value) -> Reply {
         let mut state = self.state.lock();
+        if kind.3 && state.is_over(namespace) {
+            return failed(403, "Forbidden", &format!("unable to create new content in namespace {namespace} because it is being terminated"));
+        }
         let revision = state.revision + 1;
         object["apiVersion"] = kind.0.into();
         object["kind"] = kind.2.into();

@@ -325,10 +325,13 @@ mod tests {
         running.api.until("the owner gone", |api| api.all("deployments").is_empty()).await;
         assert_eq!(running.api.all("replicasets")[0]["metadata"]["ownerReferences"], json!([]));
         assert_eq!(running.api.all("pods").len(), 2);
-        // And one that comes later takes them over.
-        running.call("POST", "/apis/apps/v1/namespaces/default/deployments", deployment(2)).await;
+        // Once the caches have seen the set without an owner (a later change of it has its effect), one that comes takes it over.
+        let set = running.api.all("replicasets")[0]["metadata"]["name"].as_str().unwrap().to_owned();
+        running.call("PATCH", &format!("/apis/apps/v1/namespaces/default/replicasets/{set}"), json!({"spec": {"replicas": 3}})).await;
+        running.api.until("another Pod", |api| api.all("pods").len() == 3).await;
+        running.call("POST", "/apis/apps/v1/namespaces/default/deployments", deployment(3)).await;
         running.api.until("adoption", |api| api.all("replicasets").iter().any(|set| set["metadata"]["ownerReferences"][0]["kind"] == "Deployment")).await;
-        assert_eq!((running.api.all("replicasets").len(), running.api.all("pods").len()), (1, 2));
+        assert_eq!((running.api.all("replicasets").len(), running.api.all("pods").len()), (1, 3));
         running.stop().await;
     }
 
