@@ -1,2 +1,2 @@
 sleep 100 & p=$!
-kill $p; wait $p; echo $?
+(sleep 0.3; kill $p) & wait $p; echo $?
