@@ -1,12 +1,35 @@
 //! What `&` starts.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use crate::rt::Task;
 use crate::signals::{self, Delivered, Inbox};
+
+thread_local! {
+    /// Those that have not ended, by their numbers: whoever knows a number may send it a signal.
+    static RUNNING: RefCell<BTreeMap<u32, Job>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Sends a signal to a process of the container, whoever started it; false when there is none of that number.
+pub fn send(pid: u32, signal: i32) -> bool {
+    let job = RUNNING.with_borrow(|running| running.get(&pid).cloned());
+    let shell = signals::shell(pid);
+    if signal == 0 {
+        // Only whether it is there.
+        return pid == 1 || job.is_some() || shell.is_some();
+    }
+    match (job, shell) {
+        _ if pid == 1 => signals::deliver_to_root(signal),
+        (Some(job), _) => return job.signal(signal),
+        (None, Some(inbox)) => inbox.send(signal),
+        (None, None) => return false,
+    }
+    true
+}
 
 /// A job: shared by the shell and its subshells.
 #[derive(Clone)]
@@ -35,6 +58,7 @@ impl Job {
             }
         });
         *job.0.task.borrow_mut() = Some(task);
+        RUNNING.with_borrow_mut(|running| running.insert(pid, job.clone()));
         job
     }
 
@@ -58,6 +82,7 @@ impl Job {
     }
 
     fn end(&self, status: i32) {
+        let _ = RUNNING.with_borrow_mut(|running| running.remove(&self.pid()));
         self.0.status.set(Some(self.0.status.get().unwrap_or(status)));
         self.0.waiting.borrow_mut().drain(..).for_each(Waker::wake);
     }
@@ -78,7 +103,7 @@ impl Job {
     }
 
     /// Sends it a signal; false when it is no more.
-    pub fn signal(&self, signal: i32) -> bool {
+    fn signal(&self, signal: i32) -> bool {
         if self.status().is_some() {
             return false;
         }
@@ -94,7 +119,7 @@ impl Job {
 }
 
 impl Drop for State {
-    /// A job outlives the shell that started it.
+    /// It may be its own task that lets go of it last.
     fn drop(&mut self) {
         if let Some(task) = self.task.borrow_mut().take() {
             task.detach();

@@ -11,7 +11,7 @@ mod expand;
 mod fields;
 mod glob;
 mod interactive;
-mod jobs;
+pub mod jobs;
 mod lex;
 mod parse;
 mod pattern;

@@ -9,6 +9,7 @@ use crate::calendar::{self, Moment, Zone};
 use crate::context::{Context, Error, Result};
 use crate::io::Output;
 use crate::rt::{self, Either};
+use crate::shell::jobs;
 use crate::signals;
 
 /// The component's own process, and the one that asks.
@@ -131,7 +132,7 @@ pub async fn free(cx: &mut Context) -> Result {
     Ok(0)
 }
 
-/// `kill [-l] [-SIGNAL] PID…`, outside of a shell: there is only the component's own process.
+/// `kill [-l] [-SIGNAL] PID…`, outside of a shell.
 pub async fn kill(cx: &mut Context) -> Result {
     let mut words = &cx.args[1..];
     let mut signal = signals::TERM;
@@ -153,15 +154,13 @@ pub async fn kill(cx: &mut Context) -> Result {
     }
     let mut code = 0;
     for word in words {
-        match word.parse::<i64>() {
-            Ok(1) => signals::deliver_to_root(signal),
-            Ok(_) => {
-                cx.warn(format!("can't kill pid {word}: No such process")).await;
-                code = 1;
-            }
-            Err(_) => return Err(Error::new(format!("invalid number '{word}'"))),
+        let Ok(pid) = word.parse() else { return Err(Error::new(format!("invalid number '{word}'"))) };
+        if !jobs::send(pid, signal) {
+            cx.warn(format!("can't kill pid {pid}: No such process")).await;
+            code = 1;
         }
     }
+    rt::pause().await;
     Ok(code)
 }
 

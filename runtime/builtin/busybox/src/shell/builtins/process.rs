@@ -2,7 +2,7 @@
 
 use super::{Done, status};
 use crate::rt::{self, Either};
-use crate::shell::jobs::Job;
+use crate::shell::jobs::{self, Job};
 use crate::shell::state::{Fault, Flow, Shell};
 use crate::signals;
 
@@ -46,6 +46,11 @@ fn find(shell: &Shell, name: &str) -> Option<Job> {
     }
 }
 
+async fn no_such_job(shell: &Shell, builtin: &str, name: &str) -> Done {
+    shell.complain(Some(builtin), &format!("{name}: no such job")).await;
+    status(2)
+}
+
 /// `kill [-SIGNAL | -s SIGNAL] PID…`, `kill -l [NUMBER]`
 pub async fn kill(shell: &mut Shell, args: &[String]) -> Done {
     let mut signal = signals::TERM;
@@ -70,31 +75,23 @@ pub async fn kill(shell: &mut Shell, args: &[String]) -> Done {
     }
     let mut code = 0;
     for name in rest {
-        if name == "1" {
-            signals::deliver_to_root(signal);
-            continue;
-        }
-        match find(shell, name) {
-            Some(job) if job.signal(signal) => {}
-            None if name.parse().ok().and_then(signals::shell).is_some_and(|inbox| {
-                inbox.send(signal);
-                true
-            }) =>
-            {
-                // It may have been us.
-                rt::pause().await;
-            }
-            _ => {
-                let why = if name.trim_start_matches('%').parse::<u32>().is_ok() {
-                    format!("can't kill pid {name}: No such process")
-                } else {
-                    format!("invalid number '{name}'")
-                };
-                shell.complain(None, &why).await;
-                code = 1;
-            }
-        }
+        let pid = match name.strip_prefix('%') {
+            Some(_) => match find(shell, name) {
+                Some(job) => Some(job.pid()),
+                None => return no_such_job(shell, "kill", name).await,
+            },
+            None => name.parse().ok(),
+        };
+        let why = match pid {
+            Some(pid) if jobs::send(pid, signal) => continue,
+            Some(pid) => format!("can't kill pid {pid}: No such process"),
+            None => format!("invalid number '{name}'"),
+        };
+        shell.complain(None, &why).await;
+        code = 1;
     }
+    // It may have been us.
+    rt::pause().await;
     status(code)
 }
 
@@ -118,6 +115,9 @@ async fn list(shell: &mut Shell, number: Option<&str>) -> Done {
 /// `wait [PID…]`; a signal that is trapped ends it.
 pub async fn wait(shell: &mut Shell, args: &[String]) -> Done {
     let mut code = 0;
+    if let Some(name) = args.iter().skip(1).find(|name| name.starts_with('%') && find(shell, name).is_none()) {
+        return no_such_job(shell, "wait", name).await;
+    }
     let named: Vec<Option<Job>> =
         if args.len() > 1 { args[1..].iter().map(|name| find(shell, name)).collect() } else { shell.jobs.iter().cloned().map(Some).collect() };
     for job in named {
