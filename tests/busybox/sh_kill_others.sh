@@ -5,7 +5,7 @@ sleep 100 & p=$!
 echo $p | xargs kill; wait $p 2>/dev/null; echo $?
 # One that somebody else started.
 p=$(sleep 100 >/dev/null & echo $!)
-kill -0 $p; echo $?; kill -9 $p; sleep 0.1; kill $p 2>/dev/null; echo $?
+kill -0 $p; echo $?; kill -9 $p; echo $?
 # Itself, though its number comes by a detour.
 (sleep 0.1; kill $(cat pid); echo never; sleep 100) & p=$!; echo $p >pid
 wait $p 2>/dev/null; echo $?

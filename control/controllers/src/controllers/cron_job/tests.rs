@@ -275,7 +275,7 @@ fn names(cluster: &Cluster, running: bool) -> BTreeSet<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     /// Whatever dies in between, no time has two Jobs, the policy holds, and the status tells what runs.
     #[test]

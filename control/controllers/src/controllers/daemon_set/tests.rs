@@ -251,7 +251,7 @@ fn settle(cluster: &mut Cluster, sets: &DaemonSets) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     /// However the turns fall, an update keeps its bound on the way, and every node has one Pod of the new template.
     #[test]

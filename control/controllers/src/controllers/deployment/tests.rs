@@ -383,7 +383,7 @@ fn strategies() -> impl Strategy<Value = (i64, Value, (i64, i64))> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     /// However the turns fall, and whoever dies in the middle of one, a rollout keeps its bounds on the way, and arrives.
     #[test]

@@ -211,7 +211,7 @@ fn pod_gets_on(cluster: &mut Cluster, pod: &Value) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     /// However evictions come, no more Pods are missing than the budget allows, and in the end it allows again what it did.
     #[test]

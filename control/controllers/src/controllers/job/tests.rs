@@ -468,7 +468,7 @@ fn has_ended(pod: &Value) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     /// Whatever fails, is deleted, or dies in between, no more Pods run than shall, each is counted once, and the work is done.
     #[test]

@@ -344,7 +344,7 @@ fn settle(cluster: &mut Cluster) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     /// Whatever fails or dies in between, ordinals come in order, updates keep their bound, and the set arrives.
     #[test]

@@ -21,6 +21,13 @@ pub struct AndOr {
     pub rest: Vec<(bool, Pipeline)>,
 }
 
+impl AndOr {
+    /// Whether it is neither a chain nor a pipeline.
+    pub fn is_one_command(&self) -> bool {
+        self.rest.is_empty() && self.first.stages.len() == 1
+    }
+}
+
 /// `! a | b`
 #[derive(Debug)]
 pub struct Pipeline {

@@ -7,6 +7,7 @@ use super::ast::{AndOr, Command, Kind, List, Pipeline, Word};
 use super::builtins::{self, Done};
 use super::jobs::Job;
 use super::parse::Parser;
+use super::redirect::Saved;
 use super::state::{DEEPEST, Fault, Flow, Shell};
 use crate::applets;
 use crate::io::{Descriptor, Output, pipe};
@@ -108,6 +109,7 @@ impl Shell {
         let mut sub = self.subshell();
         sub.cx.stdin = Descriptor::null();
         sub.jobs.clear();
+        sub.ends = and_or.is_one_command();
         let signals = sub.cx.signals.clone();
         for signal in [crate::signals::INT, crate::signals::QUIT] {
             signals.ignore(signal);
@@ -172,6 +174,7 @@ impl Shell {
                 input = Some(reader);
                 sub.cx.stdout = Output::new(writer);
             }
+            sub.ends = true;
             let command = command.clone();
             tasks.push(rt::spawn(async move {
                 sub.command(&command).await;
@@ -193,20 +196,24 @@ impl Shell {
 
     pub fn command<'a>(&'a mut self, command: &'a Command) -> Boxed<'a, Flow> {
         Box::pin(async move {
+            let ends = std::mem::take(&mut self.ends);
             if let Kind::Simple { assignments, words } = &command.kind {
                 self.line = command.line;
-                return match self.simple(command, assignments, words).await {
+                return match self.simple(command, assignments, words, ends).await {
                     Ok(flow) => flow,
                     Err(fault) => self.failed(None, fault).await,
                 };
             }
             if command.redirects.is_empty() {
-                return self.compound(&command.kind).await;
+                return self.compound(&command.kind, ends).await;
             }
             self.line = command.line;
             match self.redirect(&command.redirects).await {
-                Ok(saved) => {
-                    let flow = self.compound(&command.kind).await;
+                Ok(mut saved) => {
+                    if ends {
+                        saved = Saved::default();
+                    }
+                    let flow = self.compound(&command.kind, ends).await;
                     self.restore_descriptors(saved);
                     flow
                 }
@@ -228,10 +235,11 @@ impl Shell {
         if fault.fatal { Flow::Abort } else { Flow::Next }
     }
 
-    async fn compound(&mut self, kind: &Kind) -> Flow {
+    async fn compound(&mut self, kind: &Kind, ends: bool) -> Flow {
         match kind {
             Kind::Simple { .. } => Flow::Next,
-            Kind::Group(list) => self.list(list).await,
+            Kind::Group(list) => self.last(list, ends).await,
+            Kind::Subshell(list) if ends => self.last(list, ends).await,
             Kind::Subshell(list) => {
                 let mut sub = self.subshell();
                 self.status = sub.run_subshell(list).await;
@@ -295,6 +303,12 @@ impl Shell {
         }
     }
 
+    /// A list, after which the shell may end.
+    fn last<'a>(&'a mut self, list: &'a List, ends: bool) -> Boxed<'a, Flow> {
+        self.ends = ends && matches!(list.as_slice(), [only] if !only.background && only.and_or.is_one_command());
+        self.list(list)
+    }
+
     async fn condition(&mut self, list: &List) -> Flow {
         self.tested += 1;
         let flow = self.list(list).await;
@@ -351,7 +365,7 @@ impl Shell {
         end
     }
 
-    async fn simple(&mut self, command: &Command, assignments: &[(String, Word)], words: &[Word]) -> Result<Flow, Fault> {
+    async fn simple(&mut self, command: &Command, assignments: &[(String, Word)], words: &[Word], ends: bool) -> Result<Flow, Fault> {
         self.substituted = 0;
         let words = self.words_of(words).await?;
         let Some(name) = words.first() else {
@@ -376,6 +390,7 @@ impl Shell {
         let function = self.functions.get(name).cloned();
         let special = builtins::is_special(name) && function.is_none();
         let saved = match self.redirect(&command.redirects).await {
+            Ok(_) if ends => Saved::default(),
             Ok(saved) => saved,
             Err(mut fault) => {
                 fault.fatal |= special && name != ":";

@@ -46,6 +46,8 @@ pub struct Shell {
     pub tells_line: bool,
     /// A subshell, of whatever kind.
     pub is_subshell: bool,
+    /// It runs one command and ends: what that command's redirections replace is let go of.
+    pub ends: bool,
     /// Commands run so far.
     pub steps: u32,
     pub umask: u32,
@@ -200,6 +202,7 @@ impl Shell {
             line: 1,
             tells_line: false,
             is_subshell: false,
+            ends: false,
             steps: 0,
             umask: 0o022,
             getopts: 0,

@@ -87,7 +87,7 @@ pub async fn kill(shell: &mut Shell, args: &[String]) -> Done {
             Some(pid) => format!("can't kill pid {pid}: No such process"),
             None => format!("invalid number '{name}'"),
         };
-        shell.complain(None, &why).await;
+        shell.cx.warn(why).await;
         code = 1;
     }
     // It may have been us.
