@@ -1,66 +1,27 @@
 //! The cached objects of one kind, found by key, by owner, by namespace and by the kind's own terms.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use wharf_rest::{Dictionary, Kept};
 
+use crate::few::Few;
 use crate::resource::{Key, Typed, controller_of, namespace, uid};
 
 /// All objects of a kind. Cheap to read; written by the kind's informer only. Those that nobody reads rest.
 pub struct Cache<K> {
     inner: RwLock<Inner<K>>,
+    /// The keys of those that do not rest.
+    awake: Mutex<Vec<Arc<Key>>>,
     dictionary: Dictionary,
 }
 
 struct Inner<K> {
     objects: HashMap<Arc<Key>, Kept<K>>,
-    index: HashMap<Box<str>, Keys>,
-}
-
-/// What is found under a term. Most terms are of one object.
-enum Keys {
-    One(Arc<Key>),
-    Several(BTreeSet<Arc<Key>>),
-}
-
-impl Keys {
-    fn insert(&mut self, key: Arc<Key>) {
-        match self {
-            Keys::One(one) if *one == key => {}
-            Keys::One(one) => *self = Keys::Several(BTreeSet::from([one.clone(), key])),
-            Keys::Several(keys) => _ = keys.insert(key),
-        }
-    }
-
-    /// Whether any is left.
-    fn remove(&mut self, key: &Arc<Key>) -> bool {
-        match self {
-            Keys::One(one) => one != key,
-            Keys::Several(keys) => {
-                keys.remove(key);
-                !keys.is_empty()
-            }
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Keys::One(_) => 1,
-            Keys::Several(keys) => keys.len(),
-        }
-    }
-
-    /// In the order of their names.
-    fn iter(&self) -> impl Iterator<Item = &Arc<Key>> {
-        let (one, several) = match self {
-            Keys::One(one) => (Some(one), None),
-            Keys::Several(keys) => (None, Some(keys)),
-        };
-        one.into_iter().chain(several.into_iter().flatten())
-    }
+    /// What is found under a term: mostly one.
+    index: HashMap<Box<str>, Few<Arc<Key>>>,
 }
 
 /// What happened to one object. At least one side is there.
@@ -90,19 +51,19 @@ impl<K: Typed> Change<K> {
 
 impl<K> Default for Cache<K> {
     fn default() -> Self {
-        Cache { inner: RwLock::new(Inner { objects: HashMap::new(), index: HashMap::new() }), dictionary: Dictionary::default() }
+        Cache { inner: RwLock::new(Inner { objects: HashMap::new(), index: HashMap::new() }), awake: Mutex::default(), dictionary: Dictionary::default() }
     }
 }
 
 impl<K: Typed> Cache<K> {
     /// The object of this name.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        self.inner.read().objects.get(&Key::new(namespace, name)).map(Kept::wake)
+        self.inner.read().objects.get_key_value(&Key::new(namespace, name)).map(|(key, object)| self.wake(key, object))
     }
 
     /// All objects.
     pub fn all(&self) -> Vec<Arc<K>> {
-        let mut all: Vec<_> = self.inner.read().objects.iter().map(|(k, o)| (k.clone(), o.wake())).collect();
+        let mut all: Vec<_> = self.inner.read().objects.iter().map(|(k, o)| (k.clone(), self.wake(k, o))).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all.into_iter().map(|(_, o)| o).collect()
     }
@@ -120,12 +81,20 @@ impl<K: Typed> Cache<K> {
     /// The objects found under a term of [`Typed::index`], in the order of their names.
     pub fn by(&self, term: &str) -> Vec<Arc<K>> {
         let inner = self.inner.read();
-        inner.index.get(term).iter().flat_map(|keys| keys.iter()).filter_map(|key| inner.objects.get(key).map(Kept::wake)).collect()
+        inner.index.get(term).iter().flat_map(|keys| keys.iter()).filter_map(|key| inner.objects.get(key).map(|o| self.wake(key, o))).collect()
+    }
+
+    fn wake(&self, key: &Arc<Key>, object: &Kept<K>) -> Arc<K> {
+        let (object, rested) = object.rouse();
+        if rested {
+            self.awake.lock().push(key.clone());
+        }
+        object
     }
 
     /// How many objects are found under a term.
     pub fn count(&self, term: &str) -> usize {
-        self.inner.read().index.get(term).map_or(0, Keys::len)
+        self.inner.read().index.get(term).map_or(0, Few::len)
     }
 
     /// The objects in a namespace.
@@ -145,7 +114,10 @@ impl<K: Typed> Cache<K> {
 
     /// Lets those rest that nobody has read since `since`.
     pub(crate) fn rest(&self, since: Instant) {
-        self.inner.read().objects.values().for_each(|object| object.rest(&self.dictionary, since));
+        let mut awake = std::mem::take(&mut *self.awake.lock());
+        let inner = self.inner.read();
+        awake.retain(|key| inner.objects.get(key).is_some_and(|object| !object.rest(&self.dictionary, since)));
+        self.awake.lock().append(&mut awake);
     }
 
     /// The keys of all objects.
@@ -161,9 +133,12 @@ impl<K: Typed> Cache<K> {
         let new = Arc::new(object);
         let mut inner = self.inner.write();
         let (key, old) = match inner.objects.get_key_value(&key) {
-            Some((key, old)) => (key.clone(), Some(old.wake())),
+            Some((key, old)) => (key.clone(), Some(self.wake(key, old))),
             None => (Arc::new(key), None),
         };
+        if old.is_none() {
+            self.awake.lock().push(key.clone());
+        }
         if let Some(old) = &old {
             let same = |o: &K| (o.metadata().uid.clone(), o.metadata().resource_version.clone());
             if new.metadata().resource_version.is_some() && same(old) == same(&new) {
@@ -174,7 +149,7 @@ impl<K: Typed> Cache<K> {
         for term in terms {
             match inner.index.get_mut(&*term) {
                 Some(keys) => keys.insert(key.clone()),
-                None => _ = inner.index.insert(term.into(), Keys::One(key.clone())),
+                None => _ = inner.index.insert(term.into(), Few::One(key.clone())),
             }
         }
         inner.objects.insert(key, Kept::new(new.clone()));
@@ -214,4 +189,42 @@ fn terms_of<K: Typed>(object: &K, terms: &mut Vec<String>) {
         terms.push(format!("uid/{}", uid(meta)));
     }
     object.index(terms);
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_reads_rests_until_it_is_read() {
+        let cache = Cache::<ConfigMap>::default();
+        let object = |name: &str| ConfigMap {
+            metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+                name: Some(name.to_owned()),
+                namespace: Some("a".to_owned()),
+                uid: Some(format!("uid-of-{name}")),
+                ..Default::default()
+            },
+            data: Some([("key".to_owned(), "value ".repeat(100))].into()),
+            ..Default::default()
+        };
+        for name in ["x", "y", "x"] {
+            cache.apply(object(name));
+        }
+        let awake = || cache.awake.lock().iter().map(|key| key.name.clone()).collect::<Vec<_>>();
+        assert_eq!(awake(), ["x", "y"], "each is noted once");
+        cache.rest(Instant::now());
+        assert!(awake().is_empty() && cache.inner.read().objects.values().all(Kept::rests));
+        let read = Instant::now();
+        assert_eq!(cache.get("a", "y").as_deref(), Some(&object("y")));
+        assert_eq!(cache.by("uid/uid-of-y").len(), 1);
+        cache.rest(read - std::time::Duration::from_secs(1));
+        assert_eq!(awake(), ["y"], "it was read since");
+        cache.remove(&Key::new("a", "y"));
+        cache.rest(read);
+        assert!(awake().is_empty());
+        assert_eq!(cache.all(), [Arc::new(object("x"))]);
+    }
 }

@@ -1,6 +1,7 @@
 //! Records Events: repeated ones are counted, similar ones combined, and a flood about one object is cut off, as Kubernetes does.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Event, EventSource};
@@ -59,78 +60,70 @@ impl Recorder {
     }
 }
 
-/// What tells one Event from another.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Same {
-    uid: String,
-    name: String,
-    namespace: String,
-    warning: bool,
-    reason: &'static str,
-    message: String,
+/// What was said before. It is remembered by fingerprints: most of it is said only once.
+#[derive(Default)]
+struct Correlator {
+    fingerprints: RandomState,
+    /// By the fingerprint of all that tells one Event from another.
+    known: HashMap<u64, Known>,
+    /// Fingerprints of the messages said of late, by that of the rest.
+    similar: HashMap<u64, (Instant, Vec<u64>)>,
+    tokens: HashMap<u64, (f64, Instant)>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Known {
-    name: String,
+    /// What its name ends with.
+    stamp: i128,
     count: i32,
     used: Instant,
 }
 
-#[derive(Default)]
-struct Correlator {
-    known: HashMap<Same, Known>,
-    similar: HashMap<Same, (Instant, Vec<String>)>,
-    tokens: HashMap<String, (f64, Instant)>,
-}
-
 /// One call to make.
 enum Write {
-    Create { same: Same, event: Box<Event> },
-    Count { same: Same, name: String, count: i32, at: Timestamp, again: Box<Event> },
+    Create { same: u64, event: Box<Event>, at: Timestamp },
+    Count { same: u64, name: String, count: i32, at: Timestamp, again: Box<Event> },
 }
 
 impl Correlator {
     fn take(&mut self, note: Note, component: &str, now: Instant, at: Timestamp) -> Option<Write> {
         self.forget(now);
-        let uid = note.about.uid.clone().unwrap_or_default();
-        let about = (note.about.name.clone().unwrap_or_default(), note.about.namespace.clone().unwrap_or_default());
-        if !self.admit(format!("{uid}/{}/{}", about.1, about.0), now) {
+        let about = (&note.about.uid, &note.about.namespace, &note.about.name);
+        if !self.admit(self.fingerprints.hash_one(about), now) {
             return None;
         }
-        let mut same = Same { uid, name: about.0, namespace: about.1, warning: note.warning, reason: note.reason, message: String::new() };
-        let (since, messages) = self.similar.entry(same.clone()).or_insert_with(|| (now, Vec::new()));
+        let but_message = (about, note.warning, note.reason);
+        let (since, messages) = self.similar.entry(self.fingerprints.hash_one(but_message)).or_insert_with(|| (now, Vec::with_capacity(1)));
         if now - *since > SIMILAR_FOR {
             messages.clear();
         }
         *since = now;
-        if !messages.contains(&note.message) {
-            messages.push(note.message.clone());
+        let said = self.fingerprints.hash_one(&note.message);
+        if !messages.contains(&said) {
+            messages.push(said);
         }
-        let message = if messages.len() >= SIMILAR {
+        let (same, message) = if messages.len() >= SIMILAR {
             messages.truncate(SIMILAR);
-            format!("(combined from similar events): {}", note.message)
+            (self.fingerprints.hash_one((but_message, "")), format!("(combined from similar events): {}", note.message))
         } else {
-            same.message.clone_from(&note.message);
-            note.message.clone()
+            (self.fingerprints.hash_one((but_message, &note.message)), note.message.clone())
         };
-        let event = event(&note, component, message, at);
+        let event = Box::new(event(&note, component, message, at));
         match self.known.get_mut(&same) {
             Some(known) => {
                 known.count += 1;
                 known.used = now;
-                Some(Write::Count { name: known.name.clone(), count: known.count, at, again: Box::new(event), same })
+                Some(Write::Count { name: name_of(&note, known.stamp), count: known.count, at, again: event, same })
             }
             None => {
-                let name = event.metadata.name.clone().unwrap_or_default();
-                self.known.insert(same.clone(), Known { name, count: 1, used: now });
-                Some(Write::Create { same, event: Box::new(event) })
+                self.known.insert(same, Known { stamp: at.as_nanosecond(), count: 1, used: now });
+                Some(Write::Create { same, event, at })
             }
         }
     }
 
     /// One token of the object's bucket.
-    fn admit(&mut self, object: String, now: Instant) -> bool {
+    fn admit(&mut self, object: u64, now: Instant) -> bool {
         let (tokens, since) = self.tokens.entry(object).or_insert((BURST, now));
         *tokens = (*tokens + (now - *since).as_secs_f64() / REFILL.as_secs_f64()).min(BURST);
         *since = now;
@@ -163,14 +156,14 @@ impl Correlator {
 
 impl Write {
     async fn send(self, client: &Client, correlator: &mut Correlator) {
-        let (same, event) = match self {
-            Write::Create { same, event } => (same, event),
+        let (same, event, at) = match self {
+            Write::Create { same, event, at } => (same, event, at),
             Write::Count { same, name, count, at, again } => {
                 let path = format!("{}/{name}", path(&again));
                 let patch = json!({"count": count, "lastTimestamp": Time(at), "message": again.message});
                 match call(client, "PATCH", path, "application/merge-patch+json", patch.to_string().into_bytes()).await {
                     Ok(()) => return,
-                    Err(kube::Error::Api(status)) if status.code == 404 => (same, again), // it has expired
+                    Err(kube::Error::Api(status)) if status.code == 404 => (same, again, at), // it has expired
                     Err(error) => return tracing::debug!(%error, "Unable to write event"),
                 }
             }
@@ -179,7 +172,7 @@ impl Write {
         match call(client, "POST", path(&event), "application/json", body).await {
             Ok(()) => {
                 if let Some(known) = correlator.known.get_mut(&same) {
-                    known.name = event.metadata.name.unwrap_or_default();
+                    known.stamp = at.as_nanosecond();
                     known.count = 1;
                 }
             }
@@ -200,11 +193,14 @@ async fn call(client: &Client, method: &str, path: String, content_type: &str, b
     client.request_text(request.map_err(kube::Error::HttpError)?).await.map(|_| ())
 }
 
+fn name_of(note: &Note, stamp: i128) -> String {
+    format!("{}.{stamp:x}", note.about.name.as_deref().unwrap_or_default())
+}
+
 fn event(note: &Note, component: &str, message: String, at: Timestamp) -> Event {
-    let about = note.about.name.as_deref().unwrap_or_default();
     let namespace = note.about.namespace.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| "default".to_owned());
     Event {
-        metadata: ObjectMeta { name: Some(format!("{about}.{:x}", at.as_nanosecond())), namespace: Some(namespace), ..ObjectMeta::default() },
+        metadata: ObjectMeta { name: Some(name_of(note, at.as_nanosecond())), namespace: Some(namespace), ..ObjectMeta::default() },
         involved_object: note.about.clone(),
         type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
         reason: Some(note.reason.to_owned()),

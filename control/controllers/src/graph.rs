@@ -1,24 +1,25 @@
 //! Who owns whom: the metadata of all objects of all kinds, as the garbage collector and the namespace controller see them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use parking_lot::RwLock;
 
-use crate::resource::{Key, Resource, Target, namespace};
+use crate::few::Few;
+use crate::resource::{Key, Resource, Target, namespace, uid};
 
 /// One object.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "metadata's own names")]
 pub struct Node {
     pub resource: Arc<Resource>,
-    pub namespace: String,
-    pub name: String,
-    pub uid: String,
-    pub resource_version: String,
-    pub owners: Vec<OwnerReference>,
-    pub finalizers: Vec<String>,
+    pub namespace: Arc<str>,
+    pub name: Box<str>,
+    pub uid: Arc<str>,
+    pub resource_version: Box<str>,
+    pub owners: Box<[OwnerReference]>,
+    pub finalizers: Box<[String]>,
     /// It has a deletionTimestamp.
     pub deleting: bool,
 }
@@ -33,10 +34,10 @@ impl Node {
     pub fn target(&self) -> Target {
         Target {
             resource: (*self.resource).clone(),
-            namespace: self.namespace.clone(),
-            name: self.name.clone(),
-            uid: Some(self.uid.clone()),
-            resource_version: Some(self.resource_version.clone()),
+            namespace: self.namespace.to_string(),
+            name: self.name.to_string(),
+            uid: Some(self.uid.to_string()),
+            resource_version: Some(self.resource_version.to_string()),
         }
     }
 }
@@ -49,9 +50,9 @@ pub struct Graph {
 
 #[derive(Default)]
 struct Inner {
-    nodes: HashMap<String, Arc<Node>>,
-    dependents: HashMap<String, HashSet<String>>,
-    namespaces: HashMap<String, HashSet<String>>,
+    nodes: HashMap<Arc<str>, Arc<Node>>,
+    dependents: HashMap<Arc<str>, Few<Arc<str>>>,
+    namespaces: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// Kinds that are watched, by (group, kind).
     resources: BTreeMap<(String, String), Arc<Resource>>,
 }
@@ -78,7 +79,7 @@ impl Graph {
     /// The objects that name this uid as an owner, in the order of their names.
     pub fn dependents(&self, uid: &str) -> Vec<Arc<Node>> {
         let inner = self.inner.read();
-        let mut all: Vec<_> = inner.dependents.get(uid).into_iter().flatten().filter_map(|d| inner.nodes.get(d).cloned()).collect();
+        let mut all: Vec<_> = inner.dependents.get(uid).iter().flat_map(|d| d.iter()).filter_map(|d| inner.nodes.get(d).cloned()).collect();
         all.sort_by(|a, b| (&a.resource, &a.name).cmp(&(&b.resource, &b.name)));
         all
     }
@@ -131,22 +132,28 @@ impl Graph {
 
     /// Puts an object in, and gives what it was before.
     pub(crate) fn apply(&self, resource: &Arc<Resource>, meta: &ObjectMeta) -> Option<Arc<Node>> {
-        let node = node(resource, meta);
-        if node.uid.is_empty() {
+        if uid(meta).is_empty() {
             return None;
         }
         let mut inner = self.inner.write();
-        let old = inner.nodes.get(&node.uid).cloned();
+        let old = inner.nodes.get(uid(meta)).cloned();
+        let node = Arc::new(inner.node(resource, meta, old.as_deref()));
         for owner in old.iter().flat_map(|o| &o.owners).filter(|o| !node.owners.iter().any(|n| n.uid == o.uid)) {
             inner.unlink(&owner.uid, &node.uid);
         }
         for owner in &node.owners {
-            inner.dependents.entry(owner.uid.clone()).or_default().insert(node.uid.clone());
+            match inner.dependents.get_mut(&*owner.uid) {
+                Some(of) => of.insert(node.uid.clone()),
+                None => {
+                    let owner = inner.nodes.get(&*owner.uid).map_or_else(|| owner.uid.as_str().into(), |known| known.uid.clone());
+                    inner.dependents.insert(owner, Few::One(node.uid.clone()));
+                }
+            }
         }
         if !node.namespace.is_empty() && old.is_none() {
             inner.namespaces.entry(node.namespace.clone()).or_default().insert(node.uid.clone());
         }
-        inner.nodes.insert(node.uid.clone(), Arc::new(node));
+        inner.nodes.insert(node.uid.clone(), node);
         old
     }
 
@@ -155,7 +162,7 @@ impl Graph {
         let mut inner = self.inner.write();
         let old = inner.nodes.remove(uid)?;
         for owner in &old.owners {
-            inner.unlink(&owner.uid, uid);
+            inner.unlink(&owner.uid, &old.uid);
         }
         if let Some(of) = inner.namespaces.get_mut(&old.namespace) {
             of.remove(uid);
@@ -168,26 +175,25 @@ impl Graph {
 }
 
 impl Inner {
-    fn unlink(&mut self, owner: &str, dependent: &str) {
-        if let Some(of) = self.dependents.get_mut(owner) {
-            of.remove(dependent);
-            if of.is_empty() {
-                self.dependents.remove(owner);
-            }
+    fn unlink(&mut self, owner: &str, dependent: &Arc<str>) {
+        if self.dependents.get_mut(owner).is_some_and(|of| !of.remove(dependent)) {
+            self.dependents.remove(owner);
         }
     }
-}
 
-fn node(resource: &Arc<Resource>, meta: &ObjectMeta) -> Node {
-    Node {
-        resource: resource.clone(),
-        namespace: namespace(meta).to_owned(),
-        name: meta.name.clone().unwrap_or_default(),
-        uid: meta.uid.clone().unwrap_or_default(),
-        resource_version: meta.resource_version.clone().unwrap_or_default(),
-        owners: meta.owner_references.clone().unwrap_or_default(),
-        finalizers: meta.finalizers.clone().unwrap_or_default(),
-        deleting: meta.deletion_timestamp.is_some(),
+    /// An object, which shares what is known already.
+    fn node(&self, resource: &Arc<Resource>, meta: &ObjectMeta, old: Option<&Node>) -> Node {
+        let namespace = namespace(meta);
+        Node {
+            resource: resource.clone(),
+            namespace: self.namespaces.get_key_value(namespace).map_or_else(|| namespace.into(), |(known, _)| known.clone()),
+            name: meta.name.as_deref().unwrap_or_default().into(),
+            uid: old.map_or_else(|| uid(meta).into(), |old| old.uid.clone()),
+            resource_version: meta.resource_version.as_deref().unwrap_or_default().into(),
+            owners: meta.owner_references.clone().unwrap_or_default().into(),
+            finalizers: meta.finalizers.clone().unwrap_or_default().into(),
+            deleting: meta.deletion_timestamp.is_some(),
+        }
     }
 }
 
@@ -207,6 +213,6 @@ impl GraphChange {
 
     /// The key of the garbage collector: the uid.
     pub fn key(&self) -> Key {
-        Key::new("", self.latest().uid.clone())
+        Key::new("", &*self.latest().uid)
     }
 }

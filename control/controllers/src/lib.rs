@@ -10,6 +10,7 @@ pub mod action;
 pub mod cache;
 pub mod controllers;
 mod events;
+mod few;
 pub mod graph;
 mod history;
 mod informer;

@@ -26,8 +26,8 @@ const WORKERS: usize = 16;
 const REDISCOVER: Duration = Duration::from_secs(30);
 const TOGETHER: Duration = Duration::from_millis(500);
 /// How long nobody has to read an object until it rests, and how often that is looked at.
-const UNREAD: Duration = Duration::from_secs(15);
-const REST: Duration = Duration::from_secs(5);
+const UNREAD: Duration = Duration::from_secs(2);
+const REST: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(clients: Clients, world: Arc<World>, controllers: Vec<Arc<dyn Controller>>, token: CancellationToken) {
     let shared = clients(SHARED_INFORMERS);

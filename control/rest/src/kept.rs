@@ -35,17 +35,22 @@ impl<K: Serialize + DeserializeOwned + Default> Kept<K> {
 
     /// The object, which is awake from now on.
     pub fn wake(&self) -> Arc<K> {
-        let mut form = self.0.lock();
-        let object = match &*form {
-            Form::Awake(object, _) => object.clone(),
-            Form::AtRest(text) => Arc::new(unpack(text)),
-        };
-        *form = Form::Awake(object.clone(), Instant::now());
-        object
+        self.rouse().0
     }
 
-    /// Lets it rest, if nobody has asked for it since `since`.
-    pub fn rest(&self, dictionary: &Dictionary, since: Instant) {
+    /// The object, which is awake from now on, and whether it rested.
+    pub fn rouse(&self) -> (Arc<K>, bool) {
+        let mut form = self.0.lock();
+        let (object, rested) = match &*form {
+            Form::Awake(object, _) => (object.clone(), false),
+            Form::AtRest(text) => (Arc::new(unpack(text)), true),
+        };
+        *form = Form::Awake(object.clone(), Instant::now());
+        (object, rested)
+    }
+
+    /// Lets it rest, if nobody has asked for it since `since`. Whether it rests.
+    pub fn rest(&self, dictionary: &Dictionary, since: Instant) -> bool {
         let mut form = self.0.lock();
         if let Form::Awake(object, asked) = &*form
             && *asked <= since
@@ -55,6 +60,7 @@ impl<K: Serialize + DeserializeOwned + Default> Kept<K> {
                 Err(error) => tracing::error!(%error, "an object cannot rest"),
             }
         }
+        matches!(*form, Form::AtRest(_))
     }
 
     /// Whether it rests.
@@ -83,13 +89,12 @@ mod tests {
         let (object, dictionary) = (Arc::new(Object::from([("a".to_owned(), vec![1, 2, 3])])), Dictionary::default());
         let kept = Kept::new(object.clone());
         let made = Instant::now();
-        kept.rest(&dictionary, made);
-        assert!(kept.rests());
+        assert!(kept.rest(&dictionary, made) && kept.rests());
         assert_eq!(kept.look(), object);
         assert!(kept.rests(), "a look does not wake it");
-        assert_eq!(kept.wake(), object);
+        assert_eq!(kept.rouse(), (object, true));
+        assert!(!kept.rouse().1);
         assert!(Arc::ptr_eq(&kept.wake(), &kept.look()));
-        kept.rest(&dictionary, made);
-        assert!(!kept.rests(), "it was asked for since");
+        assert!(!kept.rest(&dictionary, made) && !kept.rests(), "it was asked for since");
     }
 }

@@ -35,11 +35,11 @@ impl Controller for GarbageCollector {
     fn triggers(&self, world: &World, queue: &Arc<Queue>) {
         world.on_graph_change(queue, |world, change, add| {
             let node = change.latest();
-            let key = || Key::new("", node.uid.clone());
+            let key = || Key::new("", &*node.uid);
             match &change.new {
                 // Whose owner went must look for itself; an owner that waits for this one may go on.
                 None => {
-                    world.graph.dependents(&node.uid).iter().for_each(|d| add(Key::new("", d.uid.clone())));
+                    world.graph.dependents(&node.uid).iter().for_each(|d| add(Key::new("", &*d.uid)));
                     node.owners.iter().for_each(|o| add(Key::new("", o.uid.clone())));
                 }
                 Some(new) => {
@@ -52,11 +52,11 @@ impl Controller for GarbageCollector {
                     }
                     // Dependents of an owner that begins to wait for them begin to go.
                     if new.deleting && new.held_by(FOREGROUND) {
-                        world.graph.dependents(&new.uid).iter().for_each(|d| add(Key::new("", d.uid.clone())));
+                        world.graph.dependents(&new.uid).iter().for_each(|d| add(Key::new("", &*d.uid)));
                     }
                     // One that starts to go while its owner waits.
                     for owner in new.owners.iter().filter_map(|o| world.graph.get(&o.uid)).filter(|o| o.deleting) {
-                        add(Key::new("", owner.uid.clone()));
+                        add(Key::new("", &*owner.uid));
                         add(key());
                     }
                 }
@@ -82,7 +82,7 @@ impl Controller for GarbageCollector {
 
 /// Frees the dependents first, then the owner.
 fn orphan(node: &Node, world: &World) -> Vec<Action> {
-    let mut actions: Vec<Action> = world.graph.dependents(&node.uid).iter().map(|d| without_owners(d, |o| o.uid == node.uid)).collect();
+    let mut actions: Vec<Action> = world.graph.dependents(&node.uid).iter().map(|d| without_owners(d, |o| *o.uid == *node.uid)).collect();
     actions.push(Action::Barrier);
     actions.push(without_finalizer(node, ORPHAN));
     actions
@@ -91,7 +91,7 @@ fn orphan(node: &Node, world: &World) -> Vec<Action> {
 /// Lets the owner go once no dependent blocks it. The dependents have keys of their own.
 fn foreground(node: &Node, world: &World) -> Vec<Action> {
     let dependents = world.graph.dependents(&node.uid);
-    let blocks = |d: &Node| d.owners.iter().any(|o| o.uid == node.uid && o.block_owner_deletion == Some(true));
+    let blocks = |d: &Node| d.owners.iter().any(|o| *o.uid == *node.uid && o.block_owner_deletion == Some(true));
     if dependents.iter().any(|d| blocks(d)) {
         return dependents.iter().filter(|d| !d.deleting).flat_map(|d| follow(d, world)).collect();
     }
@@ -115,7 +115,7 @@ fn follow(node: &Node, world: &World) -> Vec<Action> {
             // Of a kind that nobody serves nothing is known, and nothing is deleted for what is not known.
             return vec![Action::RequeueAfter(PATIENCE)];
         };
-        let namespace = if resource.namespaced { node.namespace.clone() } else { String::new() };
+        let namespace = if resource.namespaced { node.namespace.to_string() } else { String::new() };
         let is_absurd = resource.namespaced && namespace.is_empty();
         if !is_absurd {
             unless.push(Target { resource: (*resource).clone(), namespace, name: owner.name.clone(), uid: Some(owner.uid.clone()), resource_version: None });

@@ -35,7 +35,7 @@ impl Controller for Namespaces {
         world.on_graph_change(queue, |world, change, add| {
             let namespace = &change.latest().namespace;
             if !namespace.is_empty() && world.namespaces.get("", namespace).is_some_and(|n| !is_active(&n)) {
-                add(Key::new("", namespace.clone()));
+                add(Key::new("", &**namespace));
             }
         });
     }
