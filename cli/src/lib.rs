@@ -2,6 +2,7 @@
 //! as one clear line that says what failed and what to do next.
 
 mod agent;
+mod allocator;
 mod apply;
 mod client;
 mod data;
@@ -25,9 +26,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use wharf_kubectl::{Verb, completion};
 
-/// A server that forgets as much as it makes: this allocator keeps what is alike together, so that what was forgotten leaves whole pages, and is faster.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 /// Kubernetes for WebAssembly in one binary.
 #[derive(Debug, Parser)]

@@ -1,5 +1,7 @@
 //! What the objects of a kind are described by: one of them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -11,7 +13,7 @@ pub enum Text {
     /// As they are.
     Whole(Bytes),
     /// In terms of another's.
-    Packed(Box<Packed>),
+    Packed(Packed),
 }
 
 impl Text {
@@ -44,16 +46,16 @@ impl Text {
 
 /// The bytes of the last object of a kind that was not described by the one before.
 #[derive(Debug, Default)]
-pub struct Dictionary(Mutex<Bytes>);
+pub struct Dictionary(Mutex<Arc<[u8]>>);
 
 impl Dictionary {
     /// Packs an object; one that the dictionary does not describe stays as it is, and is the dictionary from now on.
     pub fn pack(&self, whole: Bytes) -> Text {
         let dictionary = self.0.lock().clone();
         match Packed::of(&whole, &dictionary) {
-            Some(packed) => Text::Packed(Box::new(packed)),
+            Some(packed) => Text::Packed(packed),
             None => {
-                *self.0.lock() = whole.clone();
+                *self.0.lock() = (*whole).into();
                 Text::Whole(whole)
             }
         }

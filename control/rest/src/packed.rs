@@ -1,32 +1,35 @@
 //! Bytes in terms of others.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use lz4_flex::block::{compress_with_dict, decompress_into_with_dict};
+use lz4_flex::block::{compress_prepend_size_with_dict, decompress_into_with_dict, uncompressed_size};
 
 /// Bytes, compressed.
 #[derive(Debug)]
 pub struct Packed {
-    length: usize,
+    /// With the length of what they were in front.
     bytes: Box<[u8]>,
-    dictionary: Bytes,
+    dictionary: Arc<[u8]>,
 }
 
 impl Packed {
     /// Some bytes in terms of others; `None` where that does not make them half as long at least.
-    pub(crate) fn of(whole: &[u8], dictionary: &Bytes) -> Option<Packed> {
-        let bytes = compress_with_dict(whole, dictionary);
+    pub(crate) fn of(whole: &[u8], dictionary: &Arc<[u8]>) -> Option<Packed> {
+        let bytes = compress_prepend_size_with_dict(whole, dictionary);
         if bytes.len() * 2 > whole.len() {
             return None;
         }
-        let packed = Packed { length: whole.len(), bytes: bytes.into(), dictionary: dictionary.clone() };
+        let packed = Packed { bytes: bytes.into(), dictionary: dictionary.clone() };
         // What is packed is all there is of it in memory.
         (packed.unpack() == whole).then_some(packed)
     }
 
     /// The bytes as they were.
     pub(crate) fn unpack(&self) -> Bytes {
-        let mut whole = vec![0; self.length];
-        match decompress_into_with_dict(&self.bytes, &mut whole, &self.dictionary) {
+        let Ok((length, bytes)) = uncompressed_size(&self.bytes) else { return Bytes::new() };
+        let mut whole = vec![0; length];
+        match decompress_into_with_dict(bytes, &mut whole, &self.dictionary) {
             Ok(length) => whole.truncate(length),
             Err(error) => tracing::error!(%error, "bytes at rest cannot be read"),
         }
@@ -35,7 +38,7 @@ impl Packed {
 
     /// How long the bytes are.
     pub(crate) fn len(&self) -> usize {
-        self.length
+        uncompressed_size(&self.bytes).map_or(0, |(length, _)| length)
     }
 
     /// How many bytes they take.

@@ -10,7 +10,7 @@ use wharf_rest::Dictionary;
 use crate::item::{Item, resource_of};
 
 /// The age at which items are packed.
-pub(crate) const AGE: Duration = Duration::from_secs(2);
+pub(crate) const AGE: Duration = Duration::from_millis(500);
 
 /// Items that may wait to be packed; where writing never pauses, the oldest stay whole.
 const WAITING: usize = 1 << 16;

@@ -1,5 +1,6 @@
 //! Services, as far as containers' environments need them: a lean index kept by a watch.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -13,9 +14,28 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::env::ServiceLink;
 
+/// What is kept of a Service: there may be thousands, on each node.
+struct Known {
+    ip: Box<str>,
+    ports: Box<[Port]>,
+}
+
+struct Port {
+    name: Box<str>,
+    number: u16,
+    protocol: Cow<'static, str>,
+}
+
+impl Known {
+    fn link(&self, name: &str) -> ServiceLink {
+        let ports = self.ports.iter().map(|port| (port.name.to_string(), port.number, port.protocol.to_string()));
+        ServiceLink { name: name.to_owned(), ip: self.ip.to_string(), ports: ports.collect() }
+    }
+}
+
 /// All Services with a ClusterIP.
 pub struct ServiceLinks {
-    index: RwLock<HashMap<String, BTreeMap<String, Arc<ServiceLink>>>>,
+    index: RwLock<HashMap<String, BTreeMap<Box<str>, Known>>>,
     synced: watch::Sender<bool>,
 }
 
@@ -27,8 +47,8 @@ impl ServiceLinks {
     /// The Services of a namespace, if its links are wanted, and `default/kubernetes`.
     pub fn of(&self, namespace: &str, links: bool) -> (Vec<ServiceLink>, Option<ServiceLink>) {
         let index = self.index.read();
-        let own = index.get(namespace).filter(|_| links).map(|m| m.values().map(|s| (**s).clone()).collect()).unwrap_or_default();
-        let kubernetes = index.get("default").and_then(|m| m.get("kubernetes")).map(|s| (**s).clone());
+        let own = index.get(namespace).filter(|_| links).map(|m| m.iter().map(|(name, known)| known.link(name)).collect()).unwrap_or_default();
+        let kubernetes = index.get("default").and_then(|m| m.get("kubernetes")).map(|known| known.link("kubernetes"));
         (own, kubernetes)
     }
 
@@ -43,7 +63,7 @@ impl ServiceLinks {
         // The end comes last, so that it does not wait for a back-off.
         let events = watcher::watcher(kube::Api::<Service>::all(client), config).default_backoff().take_until(token.cancelled());
         let mut events = std::pin::pin!(events);
-        let mut fresh: HashMap<String, BTreeMap<String, Arc<ServiceLink>>> = HashMap::new();
+        let mut fresh: HashMap<String, BTreeMap<Box<str>, Known>> = HashMap::new();
         while let Some(event) = events.next().await {
             match event {
                 Ok(Event::Init) => fresh.clear(),
@@ -60,27 +80,33 @@ impl ServiceLinks {
     }
 }
 
-fn apply(index: &mut HashMap<String, BTreeMap<String, Arc<ServiceLink>>>, service: &Service) {
-    match link(service) {
-        Some(link) => {
+fn apply(index: &mut HashMap<String, BTreeMap<Box<str>, Known>>, service: &Service) {
+    match known(service) {
+        Some((name, known)) => {
             let namespace = service.metadata.namespace.clone().unwrap_or_default();
-            index.entry(namespace).or_default().insert(link.name.clone(), Arc::new(link));
+            index.entry(namespace).or_default().insert(name.into(), known);
         }
         None => remove(index, service),
     }
 }
 
-fn remove(index: &mut HashMap<String, BTreeMap<String, Arc<ServiceLink>>>, service: &Service) {
+fn remove(index: &mut HashMap<String, BTreeMap<Box<str>, Known>>, service: &Service) {
     let (namespace, name) = (service.metadata.namespace.as_deref().unwrap_or_default(), service.metadata.name.as_deref().unwrap_or_default());
     if let Some(all) = index.get_mut(namespace) {
         all.remove(name);
     }
 }
 
-fn link(service: &Service) -> Option<ServiceLink> {
+fn known(service: &Service) -> Option<(&str, Known)> {
     let spec = service.spec.as_ref()?;
-    let ip = spec.cluster_ip.clone().filter(|ip| !ip.is_empty() && ip != "None")?;
-    let ports = spec.ports.iter().flatten();
-    let ports = ports.map(|p| (p.name.clone().unwrap_or_default(), u16::try_from(p.port).unwrap_or(0), p.protocol.clone().unwrap_or_else(|| "TCP".to_owned())));
-    Some(ServiceLink { name: service.metadata.name.clone()?, ip, ports: ports.collect() })
+    let ip = spec.cluster_ip.as_deref().filter(|ip| !ip.is_empty() && *ip != "None")?;
+    let ports = spec.ports.iter().flatten().map(|p| {
+        let protocol = match p.protocol.as_deref() {
+            None | Some("TCP") => "TCP".into(),
+            Some("UDP") => "UDP".into(),
+            Some(other) => other.to_owned().into(),
+        };
+        Port { name: p.name.as_deref().unwrap_or_default().into(), number: u16::try_from(p.port).unwrap_or(0), protocol }
+    });
+    Some((service.metadata.name.as_deref()?, Known { ip: ip.into(), ports: ports.collect() }))
 }
