@@ -56,7 +56,7 @@ unsafe impl GlobalAlloc for Allocator {
             (false, false) => unsafe { MiMalloc.realloc(at, layout, size) },
             // SAFETY: the block is a mapping of this length; it may move, as blocks do.
             (true, true) => unsafe { mremap(at.cast(), layout.size(), size, MremapFlags::MAYMOVE) }.map_or(null_mut(), |moved| moved.cast()),
-            (from, _) => {
+            _ => {
                 // SAFETY: the caller has seen to it that the size, rounded up to the alignment, is no overflow.
                 let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
                 // SAFETY: neither size is zero; both blocks are as long as what is copied, and not the same; the old one is not used again.
@@ -66,7 +66,6 @@ unsafe impl GlobalAlloc for Allocator {
                         std::ptr::copy_nonoverlapping(at, to, layout.size().min(size));
                         self.dealloc(at, layout);
                     }
-                    debug_assert!(from != is_large(size, layout.align()));
                     to
                 }
             }

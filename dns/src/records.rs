@@ -2,15 +2,17 @@
 //!
 //! Names are in lower case and without a final dot.
 
+mod few;
 mod name;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
+use few::Few;
 use name::{Place, place};
 
 /// What is asked for.
@@ -83,12 +85,12 @@ pub struct Records {
     domain: String,
     namespaces: HashSet<Arc<str>>,
     services: HashMap<Name, ServiceRecord>,
-    slices: HashMap<Name, BTreeMap<Arc<str>, SliceRecord>>,
+    slices: HashMap<Name, Few<Arc<str>, SliceRecord>>,
     owners: HashMap<Name, Name>,
     /// ClusterIP → its Services.
-    by_cluster_ip: HashMap<Ipv4Addr, BTreeSet<Name>>,
+    by_cluster_ip: HashMap<Ipv4Addr, Few<Name, ()>>,
     /// Endpoint → Services that have it, and how often.
-    by_endpoint: HashMap<Ipv4Addr, BTreeMap<Name, usize>>,
+    by_endpoint: HashMap<Ipv4Addr, Few<Name, usize>>,
 }
 
 type Name = (Arc<str>, Arc<str>);
@@ -163,7 +165,7 @@ impl Records {
         let record = ServiceRecord::of(service);
         if let Target::ClusterIps(ips) = &record.target {
             for ip in ips {
-                self.by_cluster_ip.entry(*ip).or_default().insert(key.clone());
+                self.by_cluster_ip.entry(*ip).or_default().entry(key.clone(), || ());
             }
         }
         self.services.insert(key, record);
@@ -194,10 +196,10 @@ impl Records {
         let owner: Name = (namespace.as_str().into(), service.as_str().into());
         let record = SliceRecord::of(slice);
         for endpoint in &record.endpoints {
-            *self.by_endpoint.entry(endpoint.ip).or_default().entry(owner.clone()).or_insert(0) += 1;
+            *self.by_endpoint.entry(endpoint.ip).or_default().entry(owner.clone(), || 0) += 1;
         }
         self.owners.insert((namespace.as_str().into(), name.as_str().into()), owner.clone());
-        self.slices.entry(owner).or_default().insert(name.as_str().into(), record);
+        self.slices.entry(owner).or_default().entry(name.as_str().into(), || record);
     }
 
     /// An EndpointSlice was deleted.
@@ -334,7 +336,7 @@ impl Records {
 
     fn reverse(&self, ip: Ipv4Addr, kind: Kind) -> Answer {
         if let Some(names) = self.by_cluster_ip.get(&ip) {
-            return only(kind, Kind::Ptr, names.iter().map(|name| Data::Ptr(self.service_name(name))));
+            return only(kind, Kind::Ptr, names.keys().map(|name| Data::Ptr(self.service_name(name))));
         }
         let Some(owners) = self.by_endpoint.get(&ip) else { return Answer::Elsewhere };
         let names = owners.keys().filter(|owner| self.services.contains_key(*owner)).flat_map(|owner| {

@@ -114,10 +114,15 @@ impl<K: Typed> Cache<K> {
 
     /// Lets those rest that nobody has read since `since`.
     pub(crate) fn rest(&self, since: Instant) {
-        let mut awake = std::mem::take(&mut *self.awake.lock());
-        let inner = self.inner.read();
-        awake.retain(|key| inner.objects.get(key).is_some_and(|object| !object.rest(&self.dictionary, since)));
-        self.awake.lock().append(&mut awake);
+        let awake = std::mem::take(&mut *self.awake.lock());
+        let mut left = Vec::new();
+        // A few at a time, so that nobody waits for long.
+        for some in awake.chunks(32) {
+            let inner = self.inner.read();
+            let stays = |key: &&Arc<Key>| inner.objects.get(*key).is_some_and(|object| !object.rest(&self.dictionary, since));
+            left.extend(some.iter().filter(stays).cloned());
+        }
+        self.awake.lock().append(&mut left);
     }
 
     /// The keys of all objects.

@@ -6,7 +6,7 @@
 mod affinity;
 mod objects;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -92,8 +92,8 @@ type Name = (Arc<str>, Arc<str>);
 #[derive(Default)]
 struct Known {
     services: HashMap<Name, ServiceSpec>,
-    /// By Service, then by the slice's name.
-    slices: HashMap<Name, BTreeMap<Arc<str>, Slice>>,
+    /// By Service; each with its name. Most Services have one.
+    slices: HashMap<Name, Vec<(Arc<str>, Slice)>>,
     /// Slice → the Service it belongs to.
     owners: HashMap<Name, Name>,
     slots: HashMap<Name, Arc<Slot>>,
@@ -168,7 +168,11 @@ impl Services {
             known.take_slice(&before, &name.1);
             self.rebuild(&mut known, &before);
         }
-        known.slices.entry(service.clone()).or_default().insert(name.1, Slice::of(slice));
+        let slices = known.slices.entry(service.clone()).or_insert_with(|| Vec::with_capacity(1));
+        match slices.iter_mut().find(|(there, _)| *there == name.1) {
+            Some((_, there)) => *there = Slice::of(slice),
+            None => slices.push((name.1, Slice::of(slice))),
+        }
         self.rebuild(&mut known, &service);
     }
 
@@ -266,7 +270,7 @@ impl Known {
 
     fn take_slice(&mut self, service: &Name, slice: &Arc<str>) {
         if let Some(slices) = self.slices.get_mut(service) {
-            slices.remove(slice);
+            slices.retain(|(there, _)| there != slice);
             if slices.is_empty() {
                 self.slices.remove(service);
             }
@@ -360,7 +364,7 @@ impl Backend {
 static EPOCH: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
 
 impl State {
-    fn of(spec: &ServiceSpec, slices: Option<&BTreeMap<Arc<str>, Slice>>) -> State {
+    fn of(spec: &ServiceSpec, slices: Option<&Vec<(Arc<str>, Slice)>>) -> State {
         let ports: Vec<Port> = spec
             .ports
             .iter()

@@ -1,6 +1,6 @@
 //! What of a Service and of an EndpointSlice matters for picking endpoints.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +31,10 @@ pub(super) struct Slice {
 }
 
 impl ServicePort {
-    pub(super) fn endpoints(&self, slices: &BTreeMap<Arc<str>, Slice>) -> Vec<Endpoint> {
+    pub(super) fn endpoints(&self, slices: &[(Arc<str>, Slice)]) -> Vec<Endpoint> {
         let (mut ready, mut serving) = (Vec::new(), Vec::new());
         let mut seen = HashSet::new();
-        for slice in slices.values() {
+        for (_, slice) in slices {
             for target in slice.ports.iter().filter(|(name, proto, _)| *name == self.name && *proto == self.proto).filter_map(|(.., target)| *target) {
                 for (ip, is_ready, is_serving, node) in &slice.endpoints {
                     let address = SocketAddr::V4(SocketAddrV4::new(*ip, target));
