@@ -81,7 +81,13 @@ fn mask_line(line: &str) -> String {
     line.split_whitespace().map(|word| if is_span(word) { "TIME" } else { word }).collect::<Vec<_>>().join(" ")
 }
 
-/// Compares commands, each several times: what a cluster does by itself between two of them is not their doing.
+fn sort_lines(text: &mut String) {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    *text = lines.join("\n");
+}
+
+/// Compares commands, each several times (behind `~` those whose lines kubectl prints in any order): what a cluster does by itself between two of them is not their doing.
 fn compare(cluster: &Cluster, commands: &str, namespaces: (&str, &str)) -> Result<(), Failed> {
     let Some(kubectl) = kubectl() else {
         eprintln!("SKIPPED: no kubectl 1.{OLDEST} or later to compare with");
@@ -90,11 +96,15 @@ fn compare(cluster: &Cluster, commands: &str, namespaces: (&str, &str)) -> Resul
     let ours = program().to_string_lossy().into_owned();
     let mut wrong = Vec::new();
     for line in commands.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (any_order, line) = line.strip_prefix("~ ").map_or((false, line), |line| (true, line));
         let words: Vec<&str> = line.split(' ').collect();
         let alike = || -> Result<(), Failed> {
             let with = |namespace: &'_ str| -> Vec<String> { ["-n", namespace].into_iter().chain(words.iter().copied()).map(str::to_owned).collect() };
             let run = |binary: &str, namespace: &str| say(cluster, binary, &with(namespace).iter().map(String::as_str).collect::<Vec<_>>());
-            let (theirs, mut mine) = (run(&kubectl, namespaces.0)?, run(&ours, namespaces.1)?);
+            let (mut theirs, mut mine) = (run(&kubectl, namespaces.0)?, run(&ours, namespaces.1)?);
+            if any_order {
+                [&mut theirs.out, &mut mine.out].map(sort_lines);
+            }
             mine.out = mine.out.replace(namespaces.1, namespaces.0);
             mine.err = mine.err.replace(namespaces.1, namespaces.0);
             if theirs == mine {

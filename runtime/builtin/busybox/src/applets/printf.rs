@@ -178,7 +178,7 @@ impl Printer<'_> {
                 let value = self.float();
                 directive.float(value, letter, &mut self.out);
             }
-            _ => return Err(Error::new(format!("%{}: invalid format", String::from_utf8_lossy(&start[..start.len() - behind.len()])))),
+            _ => return Err(Error::new(format!("%{}: invalid format", String::from_utf8_lossy(start)))),
         }
         Ok(true)
     }

@@ -25,7 +25,7 @@ fn evaluate_at(text: &str, variables: &mut dyn Variables, depth: u32) -> Result<
         return Ok(0);
     }
     let value = evaluator.comma()?;
-    if evaluator.blank().is_empty() { value.number(&mut evaluator) } else { Err("syntax error: arithmetic syntax error".into()) }
+    if evaluator.blank().is_empty() { value.number(&mut evaluator) } else { Err("arithmetic syntax error".into()) }
 }
 
 /// Operators of two operands, longest first, with how tightly they bind.
@@ -130,7 +130,7 @@ impl<'a> Evaluator<'a, '_> {
                 self.store(name, value)?;
                 Value::Number(value)
             }
-            (Some(_), Value::Number(_)) => return Err("syntax error: arithmetic syntax error".into()),
+            (Some(_), Value::Number(_)) => return Err("arithmetic syntax error".into()),
             (None, _) => target,
         };
         self.depth -= 1;
@@ -238,7 +238,7 @@ impl<'a> Evaluator<'a, '_> {
                 let after = self.rest[2..].trim_start();
                 if after.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
                     self.rest = after;
-                    let Value::Name(name) = self.primary()? else { return Err("syntax error: arithmetic syntax error".into()) };
+                    let Value::Name(name) = self.primary()? else { return Err("arithmetic syntax error".into()) };
                     let value = Value::Name(name).number(self)?.wrapping_add(step);
                     self.store(name, value)?;
                     return Ok(Value::Number(value));
@@ -274,7 +274,7 @@ impl<'a> Evaluator<'a, '_> {
     fn primary(&mut self) -> Result<Value<'a>, String> {
         if self.take("(") {
             let value = self.comma()?.number(self)?;
-            return if self.take(")") { Ok(Value::Number(value)) } else { Err("syntax error: arithmetic syntax error".into()) };
+            return if self.take(")") { Ok(Value::Number(value)) } else { Err("arithmetic syntax error".into()) };
         }
         let rest = self.blank();
         let length = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'#' | b'@')).count();
@@ -283,7 +283,7 @@ impl<'a> Evaluator<'a, '_> {
         if is_name(word) {
             return Ok(Value::Name(word));
         }
-        number(word).map(Value::Number).ok_or_else(|| "syntax error: arithmetic syntax error".into())
+        number(word).map(Value::Number).ok_or_else(|| "arithmetic syntax error".into())
     }
 }
 

@@ -19,6 +19,7 @@ impl Shell {
         let mut parser = Parser::new(text, 1, true);
         loop {
             let before = self.line;
+            parser.set_aliases(&self.aliases);
             match parser.line_of_commands() {
                 Ok(None) => return Flow::Next,
                 Ok(Some(list)) => {

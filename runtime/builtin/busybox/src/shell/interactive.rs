@@ -84,6 +84,7 @@ async fn next(shell: &mut Shell) -> Next {
             _ => true,
         };
         let mut parser = Parser::new(&text, 1, whole || text.len() > LONGEST);
+        parser.set_aliases(&shell.aliases);
         let error = match parser.line_of_commands() {
             Ok(Some(list)) => return Next::Commands(list),
             Ok(None) => return Next::Again,
@@ -152,6 +153,7 @@ async fn guarded(shell: &mut Shell, list: &List) -> Flow {
     }
     before.variables = shell.variables.clone();
     before.functions = shell.functions.clone();
+    before.aliases = shell.aliases.clone();
     before.jobs = shell.jobs.clone();
     before.last_job = shell.last_job;
     before.traps = shell.traps.clone();

@@ -1,5 +1,6 @@
 //! From words and operators to commands.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::ast::{AndOr, Arm, Command, Condition, Item, Kind, List, Part, Pipeline, Redirect, To, Word, literal};
@@ -20,13 +21,18 @@ type Result<T> = std::result::Result<T, Syntax>;
 
 pub struct Parser<'a> {
     lexer: Lexer<'a>,
-    ahead: Option<Token>,
+    /// Tokens that were read and not taken yet: one, or what an alias stands for.
+    ahead: VecDeque<Token>,
+    aliases: Aliases,
 }
+
+/// What `alias` has named.
+pub type Aliases = Rc<BTreeMap<String, String>>;
 
 impl<'a> Parser<'a> {
     /// `whole`: the text's end is the script's.
     pub fn new(text: &'a str, line: u32, whole: bool) -> Parser<'a> {
-        Parser { lexer: Lexer::new(text, line, whole), ahead: None }
+        Parser { lexer: Lexer::new(text, line, whole), ahead: VecDeque::new(), aliases: Rc::default() }
     }
 
     /// Where the next command begins.
@@ -38,6 +44,11 @@ impl<'a> Parser<'a> {
         self.lexer.line
     }
 
+    /// What first words of commands stand for, from here on.
+    pub fn set_aliases(&mut self, aliases: &Aliases) {
+        self.aliases = aliases.clone();
+    }
+
     pub fn set_depth(&mut self, depth: u32) {
         self.lexer.depth = depth;
     }
@@ -46,7 +57,7 @@ impl<'a> Parser<'a> {
     pub fn line_of_commands(&mut self) -> Result<Option<List>> {
         loop {
             match self.peek()? {
-                Token::Newline => self.ahead = None,
+                Token::Newline => self.skip(),
                 Token::End => return Ok(None),
                 _ => break,
             }
@@ -54,7 +65,7 @@ impl<'a> Parser<'a> {
         let list = self.list(true)?;
         match self.peek()? {
             Token::Newline | Token::End => {
-                self.ahead = None;
+                self.skip();
                 Ok(Some(list))
             }
             _ => Err(self.unexpected()),
@@ -75,15 +86,19 @@ impl<'a> Parser<'a> {
     }
 
     fn peek(&mut self) -> Result<&Token> {
-        if self.ahead.is_none() {
-            self.ahead = Some(self.lexer.token()?);
+        if self.ahead.is_empty() {
+            self.ahead.push_back(self.lexer.token()?);
         }
-        Ok(self.ahead.as_ref().unwrap_or(&Token::End))
+        Ok(self.ahead.front().unwrap_or(&Token::End))
+    }
+
+    fn skip(&mut self) {
+        self.ahead.pop_front();
     }
 
     fn next(&mut self) -> Result<Token> {
         self.peek()?;
-        Ok(self.ahead.take().unwrap_or(Token::End))
+        Ok(self.ahead.pop_front().unwrap_or(Token::End))
     }
 
     fn is(&mut self, operator: &str) -> Result<bool> {
@@ -93,7 +108,7 @@ impl<'a> Parser<'a> {
     fn take(&mut self, operator: &str) -> Result<bool> {
         let found = self.is(operator)?;
         if found {
-            self.ahead = None;
+            self.skip();
         }
         Ok(found)
     }
@@ -112,7 +127,7 @@ impl<'a> Parser<'a> {
     fn take_reserved(&mut self, name: &str) -> Result<bool> {
         let found = self.reserved()? == Some(name);
         if found {
-            self.ahead = None;
+            self.skip();
         }
         Ok(found)
     }
@@ -123,7 +138,7 @@ impl<'a> Parser<'a> {
 
     fn newlines(&mut self) -> Result<()> {
         while matches!(self.peek()?, Token::Newline) {
-            self.ahead = None;
+            self.skip();
         }
         Ok(())
     }
@@ -217,6 +232,7 @@ impl<'a> Parser<'a> {
         }
         self.peek()?;
         let line = self.lexer.line;
+        self.substitute_aliases()?;
         let kind = match self.compound()? {
             Some(kind) => kind,
             None => {
@@ -235,6 +251,41 @@ impl<'a> Parser<'a> {
         Ok(Command { kind, redirects, line })
     }
 
+    /// Puts in place of a command's first word what it is an alias of, and of the next one where the alias ends with a blank.
+    fn substitute_aliases(&mut self) -> Result<()> {
+        if self.aliases.is_empty() {
+            return Ok(());
+        }
+        let aliases = self.aliases.clone();
+        // Where it looks, what was used there (nothing stands for itself), and where it looks afterwards.
+        let (mut at, mut used, mut after) = (0, Vec::new(), None);
+        loop {
+            if at == self.ahead.len() {
+                self.ahead.push_back(self.lexer.token()?);
+            }
+            let name = self.ahead.get(at).and_then(|token| if let Token::Word(word) = token { literal(word) } else { None });
+            let found = name.and_then(|name| aliases.get_key_value(name)).filter(|(name, _)| !used.contains(name));
+            let Some((name, value)) = found else {
+                let Some(next) = after.take() else { return Ok(()) };
+                (at, used) = (next, Vec::new());
+                continue;
+            };
+            used.push(name);
+            let behind = self.ahead.split_off(at + 1);
+            self.ahead.truncate(at);
+            let mut lexer = Lexer::new(value, self.lexer.line, true);
+            loop {
+                match lexer.token()? {
+                    Token::End => break,
+                    token => self.ahead.push_back(token),
+                }
+            }
+            let end = self.ahead.len();
+            self.ahead.extend(behind);
+            after = if value.ends_with([' ', '\t']) { Some(end) } else { after.map(|after: usize| after + end - at - 1) };
+        }
+    }
+
     fn compound(&mut self) -> Result<Option<Kind>> {
         if self.take("(")? {
             let list = self.body()?;
@@ -245,7 +296,7 @@ impl<'a> Parser<'a> {
         if !matches!(word.as_str(), "{" | "if" | "for" | "while" | "until" | "case" | "function" | "[[") {
             return Ok(None);
         }
-        self.ahead = None;
+        self.skip();
         Ok(Some(match word.as_str() {
             "{" => {
                 let list = self.body()?;
@@ -312,7 +363,7 @@ impl<'a> Parser<'a> {
             };
             match (operator, literal(&first)) {
                 (Some(operator), _) if crate::applets::test::is_binary(&operator) || operator == "=~" => {
-                    self.ahead = None;
+                    self.skip();
                     Condition::Binary(first, operator, self.word()?)
                 }
                 (_, Some(unary)) if crate::applets::test::is_unary(unary) && matches!(self.peek()?, Token::Word(word) if literal(word) != Some("]]")) => {
@@ -441,7 +492,7 @@ impl<'a> Parser<'a> {
             }
             if words.len() == 1 && assignments.is_empty() && redirects.is_empty() && self.is("(")? {
                 let Some(name) = words.first().and_then(|word: &Word| literal(word)).map(str::to_string) else { return Err(self.unexpected()) };
-                self.ahead = None;
+                self.skip();
                 self.expect(")")?;
                 let kind = self.function(name)?;
                 return Ok(Command { kind, redirects: Vec::new(), line });
@@ -465,7 +516,7 @@ impl<'a> Parser<'a> {
         let number = match self.peek()? {
             Token::Number(number) => {
                 let number = *number;
-                self.ahead = None;
+                self.skip();
                 Some(number)
             }
             _ => None,
@@ -474,7 +525,7 @@ impl<'a> Parser<'a> {
             Token::Operator(operator @ ("<" | ">" | ">|" | ">>" | "<>" | "<&" | ">&" | "&>" | "<<" | "<<-" | "<<<")) => *operator,
             _ => return Ok(None),
         };
-        self.ahead = None;
+        self.skip();
         let word = self.word()?;
         let to = match operator {
             "<" => To::Read(word),

@@ -22,6 +22,7 @@ pub struct Shell {
     pub args: Rc<Vec<String>>,
     pub variables: Rc<BTreeMap<String, Variable>>,
     pub functions: Rc<BTreeMap<String, Rc<Command>>>,
+    pub aliases: super::parse::Aliases,
     /// What `local` hides, one frame for each function that runs.
     pub locals: Vec<Vec<(String, Option<Variable>)>>,
     pub options: Options,
@@ -188,6 +189,7 @@ impl Shell {
             args: Rc::default(),
             variables: Rc::new(variables),
             functions: Rc::default(),
+            aliases: Rc::default(),
             locals: Vec::new(),
             options: Options::default(),
             traps: BTreeMap::new(),

@@ -20,6 +20,7 @@ pub type Builtin = for<'a> fn(&'a mut Shell, &'a [String]) -> Boxed<'a, Done>;
 const TABLE: &[(&str, Builtin)] = &[
     (".", |sh, args| Box::pin(control::source(sh, args))),
     (":", |_, _| Box::pin(std::future::ready(status(0)))),
+    ("alias", |sh, args| Box::pin(names::alias(sh, args))),
     ("bg", |_, _| Box::pin(std::future::ready(no_job_control()))),
     ("break", |sh, args| Box::pin(control::leave(sh, args))),
     ("cd", |sh, args| Box::pin(directory::cd(sh, args))),
@@ -48,6 +49,7 @@ const TABLE: &[(&str, Builtin)] = &[
     ("type", |sh, args| Box::pin(names::kind(sh, args))),
     ("ulimit", |sh, args| Box::pin(process::ulimit(sh, args))),
     ("umask", |sh, args| Box::pin(process::umask(sh, args))),
+    ("unalias", |sh, args| Box::pin(names::unalias(sh, args))),
     ("unset", |sh, args| Box::pin(variables::unset(sh, args))),
     ("wait", |sh, args| Box::pin(process::wait(sh, args))),
 ];

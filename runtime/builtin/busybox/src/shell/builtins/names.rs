@@ -1,6 +1,8 @@
-//! `command` and `type`: what a name stands for.
+//! `alias`, `command` and `type`: what a name stands for.
 
-use super::{APPLETS, Done, find, is_special};
+use std::rc::Rc;
+
+use super::{APPLETS, Done, always_quoted, find, is_special};
 use crate::applets;
 use crate::shell::script;
 use crate::shell::state::{Fault, Flow, Shell};
@@ -9,6 +11,7 @@ const KEYWORDS: &[&str] = &["!", "case", "do", "done", "elif", "else", "esac", "
 
 enum Meaning {
     Keyword,
+    Alias(String),
     Function,
     Special,
     Builtin,
@@ -18,6 +21,9 @@ enum Meaning {
 fn meaning(shell: &Shell, name: &str) -> Option<Meaning> {
     if KEYWORDS.contains(&name) {
         return Some(Meaning::Keyword);
+    }
+    if let Some(value) = shell.aliases.get(name) {
+        return Some(Meaning::Alias(value.clone()));
     }
     if shell.functions.contains_key(name) {
         return Some(Meaning::Function);
@@ -34,6 +40,7 @@ fn meaning(shell: &Shell, name: &str) -> Option<Meaning> {
 fn describe(name: &str, meaning: &Meaning) -> String {
     match meaning {
         Meaning::Keyword => format!("{name} is a shell keyword\n"),
+        Meaning::Alias(value) => format!("{name} is an alias for {value}\n"),
         Meaning::Function => format!("{name} is a function\n"),
         Meaning::Special => format!("{name} is a special shell builtin\n"),
         Meaning::Builtin => format!("{name} is a shell builtin\n"),
@@ -83,6 +90,7 @@ pub async fn command(shell: &mut Shell, args: &[String]) -> Done {
         };
         let line = match meaning {
             Meaning::File(path) if brief => format!("{path}\n"),
+            Meaning::Alias(value) if brief => format!("alias {name}={}\n", always_quoted(&value)),
             _ if brief => format!("{name}\n"),
             meaning => describe(name, &meaning),
         };
@@ -94,4 +102,42 @@ pub async fn command(shell: &mut Shell, args: &[String]) -> Done {
         Some(builtin) => builtin(shell, rest).await.map_err(|fault| Fault { fatal: false, ..fault }),
         None => shell.external(rest, Vec::new()).await,
     }
+}
+
+/// `alias [NAME[=VALUE]…]`
+pub async fn alias(shell: &mut Shell, args: &[String]) -> Done {
+    if args.len() == 1 {
+        let lines: String = shell.aliases.iter().map(|(name, value)| format!("{name}={}\n", always_quoted(value))).collect();
+        shell.print(lines).await?;
+    }
+    let mut code = 0;
+    for arg in &args[1..] {
+        match arg.split_once('=').filter(|(name, _)| !name.is_empty()) {
+            Some((name, value)) => _ = Rc::make_mut(&mut shell.aliases).insert(name.to_owned(), value.to_owned()),
+            None => match shell.aliases.get(arg) {
+                Some(value) => _ = shell.print(format!("{arg}={}\n", always_quoted(value))).await?,
+                None => code = not_found(shell, "alias", arg).await,
+            },
+        }
+    }
+    Ok((code, Flow::Next))
+}
+
+/// `unalias [-a] [NAME…]`
+pub async fn unalias(shell: &mut Shell, args: &[String]) -> Done {
+    let mut code = 0;
+    for arg in &args[1..] {
+        let aliases = Rc::make_mut(&mut shell.aliases);
+        if arg == "-a" {
+            aliases.clear();
+        } else if aliases.remove(arg).is_none() {
+            code = not_found(shell, "unalias", arg).await;
+        }
+    }
+    Ok((code, Flow::Next))
+}
+
+async fn not_found(shell: &Shell, builtin: &str, name: &str) -> i32 {
+    let _ = shell.cx.stderr.write_all(format!("{builtin}: {name} not found\n").as_bytes()).await;
+    1
 }
