@@ -99,6 +99,7 @@ const TABLE: &[Entry] = table! {
     "curl" network::curl::curl, "[-sSfiIvLkGO] [-o FILE] [-w FMT] [-H HDR] [-X METHOD] [-d DATA] [-u USER] [-m SEC] URL...", "Transfer data over HTTP";
     "cut" text::cut::cut, "{-b|-c|-f LIST} [-d SEP] [-s] [FILE]...", "Print fields of lines";
     "date" system::date::date, "[-uR] [-d TIME] [-r FILE] [-I[SPEC]] [+FMT]", "Print the time";
+    "dd" files::dd::dd, "[if=FILE] [of=FILE] [bs=N] [count=N] [skip=N] [seek=N] [conv=notrunc|sync] [status=none]", "Copy a file, in blocks";
     "df" files::space::df, "[-Pkmh] [FILE]...", "Print file systems";
     "diff" text::compare::diff, "[-abBdiNqrsw] [-L LABEL] [-U LINES] FILE1 FILE2", "Compare files line by line";
     "dirname" files::names::dirname, "FILE", "Print a path without its last part";

@@ -1,6 +1,7 @@
 //! Commands over files and folders.
 
 pub mod copy;
+pub mod dd;
 pub mod find;
 pub mod ls;
 pub mod make;
