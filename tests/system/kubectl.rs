@@ -103,7 +103,8 @@ fn compare(cluster: &Cluster, commands: &str, namespaces: (&str, &str)) -> Resul
             let run = |binary: &str, namespace: &str| say(cluster, binary, &with(namespace).iter().map(String::as_str).collect::<Vec<_>>());
             let (mut theirs, mut mine) = (run(&kubectl, namespaces.0)?, run(&ours, namespaces.1)?);
             if any_order {
-                [&mut theirs.out, &mut mine.out].map(sort_lines);
+                sort_lines(&mut theirs.out);
+                sort_lines(&mut mine.out);
             }
             mine.out = mine.out.replace(namespaces.1, namespaces.0);
             mine.err = mine.err.replace(namespaces.1, namespaces.0);

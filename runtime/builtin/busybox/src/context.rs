@@ -90,6 +90,9 @@ fn broken_pipe() -> Error {
     Error { code: 141, message: String::new() }
 }
 
+/// Applets that say of a file only why it cannot be opened.
+const SHORT: &[&str] = &["base64", "cmp", "comm", "cut", "fold", "head", "hexdump", "nl", "od", "paste", "rev", "sort", "strings", "tac", "wc", "xxd"];
+
 impl Context {
     /// The component's own process.
     pub(crate) fn initial() -> Context {
@@ -145,7 +148,7 @@ impl Context {
     }
 
     /// An operand as input: `-` is standard input. When it cannot be opened, that is printed in busybox's words
-    /// (`cat: can't open 'x': No such file or directory`) and `None` returned: go on, and end with 1.
+    /// (`cat: can't open 'x': No such file or directory`, `wc: x: No such file or directory`) and `None` returned: go on, and end with 1.
     pub async fn input(&self, operand: &str) -> Option<Descriptor> {
         if operand == "-" {
             return Some(self.stdin.clone());
@@ -153,7 +156,9 @@ impl Context {
         match self.open(operand) {
             Ok(descriptor) => Some(descriptor),
             Err(error) => {
-                self.warn(format!("can't open '{operand}': {}", io::reason(&error))).await;
+                let short = SHORT.contains(&self.name());
+                let what = if short { operand.to_owned() } else { format!("can't open '{operand}'") };
+                self.warn(format!("{what}: {}", io::reason(&error))).await;
                 None
             }
         }
@@ -213,8 +218,9 @@ impl Context {
         }
     }
 
-    /// Prints `NAME: message` to standard error.
+    /// Prints `NAME: message` to standard error, after what was printed so far.
     pub async fn warn(&self, message: impl std::fmt::Display) {
+        let _ = self.stdout.flush().await;
         let line = format!("{}: {message}\n", self.speaker.unwrap_or(self.name()));
         // Nobody is left to tell.
         let _ = self.stderr.write_all(line.as_bytes()).await;

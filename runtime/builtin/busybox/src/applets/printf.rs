@@ -25,10 +25,10 @@ pub async fn printf(cx: &mut Context) -> Result {
         }
     }
     let (out, complaints) = (printer.out, printer.complaints);
-    cx.stdout.write(out).await?;
     for complaint in &complaints {
         cx.warn(complaint).await;
     }
+    cx.stdout.write(out).await?;
     Ok(i32::from(!complaints.is_empty()))
 }
 

@@ -166,8 +166,8 @@ pub fn compare(cx: &Context, left: &str, operator: &str, right: &str) -> Result<
         "-le" => numbers()?.is_le(),
         "-gt" => numbers()?.is_gt(),
         "-ge" => numbers()?.is_ge(),
-        "-nt" => modified(left) > modified(right),
-        "-ot" => modified(left) < modified(right),
+        "-nt" => modified(left).zip(modified(right)).is_some_and(|(left, right)| left > right),
+        "-ot" => modified(left).zip(modified(right)).is_some_and(|(left, right)| left < right),
         "-ef" => match (fs::canonicalize(cx.path(left)), fs::canonicalize(cx.path(right))) {
             (Ok(left), Ok(right)) => left == right,
             _ => false,

@@ -62,7 +62,12 @@ pub async fn local(shell: &mut Shell, args: &[String]) -> Done {
         }
         match value {
             Some(value) => shell.set(name, value)?,
-            None => drop(shell.attributes(name)),
+            None => {
+                shell.attributes(name).value = None;
+                if name == "OPTIND" {
+                    shell.getopts = 0;
+                }
+            }
         }
     }
     status(0)
