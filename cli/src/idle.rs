@@ -1,8 +1,6 @@
 //! A process that has nothing to do gives back the memory that it does not use: what the allocator keeps of what was freed, and the pages
 //! of the program that were read in order to start, or for work that is done. What is needed again comes back page by page.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How often it is looked at.
@@ -11,14 +9,6 @@ const EVERY: Duration = Duration::from_secs(2);
 const QUIET: f64 = 0.1;
 /// and worth it when so much was done before.
 const WORK: Duration = Duration::from_millis(50);
-
-/// How often memory was given back.
-static ROUND: AtomicU64 = AtomicU64::new(0);
-
-thread_local! {
-    /// The last round that this thread had a part in.
-    static SEEN: Cell<u64> = const { Cell::new(0) };
-}
 
 /// Looks after the process, for ever.
 pub(crate) async fn keep() {
@@ -34,27 +24,9 @@ pub(crate) async fn keep() {
         work += used;
         if used < EVERY.mul_f64(QUIET) && work >= WORK {
             work = Duration::ZERO;
-            ROUND.fetch_add(1, Ordering::Relaxed);
-            // Each worker has something to do, and then nothing.
-            for _ in 0..4 * tokio::runtime::Handle::current().metrics().num_workers() {
-                tokio::spawn(tokio::task::yield_now());
-            }
             let _ = tokio::task::spawn_blocking(give_back).await;
         }
     }
-}
-
-/// What a thread calls when it has nothing to do: each has pages of the allocator that only it can give back.
-pub(crate) fn pause() {
-    let round = ROUND.load(Ordering::Relaxed);
-    if SEEN.replace(round) != round {
-        collect();
-    }
-}
-
-fn collect() {
-    // SAFETY: it may be called at any time.
-    unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
 fn processor_time() -> Duration {
@@ -63,7 +35,8 @@ fn processor_time() -> Duration {
 }
 
 fn give_back() {
-    collect();
+    // SAFETY: it may be called at any time.
+    unsafe { libmimalloc_sys::mi_collect(true) };
     for (start, length) in read_only_segments() {
         // SAFETY: the pages are the program's file as it is: nobody can have written to them, so they read the same when they come back.
         let done = unsafe { rustix::mm::madvise(start as *mut _, length, rustix::mm::Advice::LinuxDontNeed) };

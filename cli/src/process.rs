@@ -16,7 +16,7 @@ const DRAIN: Duration = Duration::from_secs(15);
 pub(crate) fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     raise_open_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_park(crate::idle::pause).build().context("start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     runtime.spawn(crate::idle::keep());
     let result = runtime.block_on(work);
     // What still blocks (a guest in a host call) must not keep the process.

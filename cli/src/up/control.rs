@@ -55,9 +55,7 @@ impl Control {
         options: Options,
         failures: &mpsc::Sender<anyhow::Error>,
     ) -> Result<Control> {
-        let store =
-            RedbStore::open(&folder.join("store").join("wharf.redb"), wharf_store::Options { quiet: crate::idle::pause, ..wharf_store::Options::default() })
-                .context("open the store")?;
+        let store = RedbStore::open(&folder.join("store").join("wharf.redb"), wharf_store::Options::default()).context("open the store")?;
         let store = Arc::new(store);
         let (answers, deciders) = (Group::new(failures.clone()), Group::new(failures.clone()));
         let Wiring { pki, nodes, pods, advertise, plugins, chain, edge } = wiring;

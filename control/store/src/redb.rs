@@ -44,13 +44,11 @@ pub struct Options {
     pub history: Limits,
     /// redb's page cache, in bytes. Reads do not go to it, so it stays small.
     pub page_cache: usize,
-    /// Called by the writer's thread now and then while there is nothing to write: it may give memory back.
-    pub quiet: fn(),
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { history: Limits::default(), page_cache: 3 << 20, quiet: || {} }
+        Options { history: Limits::default(), page_cache: 3 << 20 }
     }
 }
 
@@ -127,7 +125,7 @@ impl RedbStore {
         items.iter().for_each(|item| rest.add(item, now));
         let cache = WatchCache::new(items, revision, options.history);
         let (queue, requests) = channel();
-        let writer = Writer { database, cache: cache.clone(), revision, rest, quiet: options.quiet };
+        let writer = Writer { database, cache: cache.clone(), revision, rest };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run(&requests))
@@ -187,7 +185,6 @@ struct Writer {
     cache: WatchCache,
     revision: u64,
     rest: Rest,
-    quiet: fn(),
 }
 
 impl Writer {
@@ -209,7 +206,6 @@ impl Writer {
                             self.cache.trim();
                             trimmed = Instant::now();
                         }
-                        (self.quiet)();
                         continue;
                     }
                     Err(RecvTimeoutError::Disconnected) => return,
