@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -57,9 +58,9 @@ pub struct Annotations {
     /// `denylist-source-range`: who may not.
     pub denied: Vec<IpNet>,
     /// `enable-cors` and what goes with it.
-    pub cors: Option<Cors>,
+    pub cors: Option<Box<Cors>>,
     /// `canary` and what goes with it: the Ingress takes a part of another's requests.
-    pub canary: Option<CanaryRules>,
+    pub canary: Option<Arc<CanaryRules>>,
 }
 
 impl Default for Annotations {
@@ -121,8 +122,8 @@ impl Annotations {
             }
         }
         read.use_regex |= read.rewrite_target.as_ref().is_some_and(|target| target.contains('$'));
-        read.cors = with_cors.then_some(cors);
-        read.canary = is_canary.then_some(canary);
+        read.cors = with_cors.then(|| Box::new(cors));
+        read.canary = is_canary.then(|| Arc::new(canary));
         (read, odd)
     }
 

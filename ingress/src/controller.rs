@@ -18,13 +18,13 @@ use kube::{Client, Resource};
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::routes::{by_age, tls_hosts};
+use crate::kept::{name_of, parts};
 use crate::tls::certificate_of;
-use crate::{Ingress, Published, Routes, is_ours};
+use crate::{Ingress, Kept, Published, Routes};
 use announce::Announcer;
 
-/// Namespace and name.
-pub(crate) type Key = (String, String);
+/// Namespace and name of a Secret.
+type Key = (String, String);
 
 /// At most so many Secrets are watched.
 const MOST_SECRETS: usize = 4096;
@@ -74,7 +74,7 @@ impl Ingress {
                 if let Published::Replicas { own, .. } = &self.options.published
                     && known.replicas.complete
                 {
-                    announcer.publish(replicas::published(known.replicas.objects.values().map(Arc::as_ref), *own));
+                    announcer.publish(replicas::published(known.replicas.objects.values(), *own));
                 }
                 if rebuild && known.listed() {
                     known.rebuild(&self, &announcer);
@@ -106,16 +106,16 @@ where
 struct Known {
     client: Client,
     secrets: mpsc::Sender<Change>,
-    ingresses: Listed<Object>,
+    ingresses: Listed<Arc<Kept>>,
     classes: Listed<IngressClass>,
     replicas: Listed<Pod>,
     referenced: BTreeMap<Key, Referenced>,
 }
 
-/// Objects of a kind, and those seen so far by a listing that is under way.
-struct Listed<K> {
-    objects: BTreeMap<Key, Arc<K>>,
-    listing: BTreeMap<Key, Arc<K>>,
+/// What is kept of objects of a kind, by `namespace/name`, and of those seen so far by a listing that is under way.
+struct Listed<V> {
+    objects: BTreeMap<Arc<str>, V>,
+    listing: BTreeMap<Arc<str>, V>,
     complete: bool,
 }
 
@@ -124,45 +124,42 @@ struct Referenced {
     certificate: Option<Arc<CertifiedKey>>,
 }
 
-impl<K: Resource<DynamicType = ()>> Listed<K> {
-    fn new() -> Listed<K> {
+impl<V> Listed<V> {
+    fn new() -> Listed<V> {
         Listed { objects: BTreeMap::new(), listing: BTreeMap::new(), complete: false }
     }
 
-    fn take(&mut self, event: Event<K>) {
-        let key = |object: &K| (object.meta().namespace.clone().unwrap_or_default(), object.meta().name.clone().unwrap_or_default());
-        // Nobody here reads who set which field, and it is half of an object's memory.
-        let held = |mut object: K| {
-            object.meta_mut().managed_fields = None;
-            (key(&object), Arc::new(object))
-        };
+    fn take<K: Resource<DynamicType = ()>>(&mut self, event: Event<K>, kept: impl Fn(K) -> (Arc<str>, V)) {
         match event {
             Event::Init => self.listing.clear(),
-            Event::InitApply(object) => {
-                let (key, object) = held(object);
-                self.listing.insert(key, object);
-            }
+            Event::InitApply(object) => self.listing.extend([kept(object)]),
             Event::InitDone => {
                 self.objects = std::mem::take(&mut self.listing);
                 self.complete = true;
             }
-            Event::Apply(object) => {
-                let (key, object) = held(object);
-                self.objects.insert(key, object);
-            }
+            Event::Apply(object) => self.objects.extend([kept(object)]),
             Event::Delete(object) => {
-                self.objects.remove(&key(&object));
+                self.objects.remove(&name_of(object.meta()));
             }
         }
     }
 }
 
+/// Nobody here reads who set which field, and it is half of an object's memory.
+fn whole<K: Resource<DynamicType = ()>>(mut object: K) -> (Arc<str>, K) {
+    object.meta_mut().managed_fields = None;
+    (name_of(object.meta()), object)
+}
+
 impl Known {
     fn take(&mut self, change: Change) {
         match change {
-            Change::Ingress(event) => self.ingresses.take(event),
-            Change::Class(event) => self.classes.take(event),
-            Change::Replica(event) => self.replicas.take(*event),
+            Change::Ingress(event) => self.ingresses.take(event, |object| {
+                let kept = Arc::new(Kept::of(&object));
+                (kept.name.clone(), kept)
+            }),
+            Change::Class(event) => self.classes.take(event, whole),
+            Change::Replica(event) => self.replicas.take(*event, whole),
             Change::Secret(key, secret) => {
                 let Some(referenced) = self.referenced.get_mut(&key) else { return };
                 let (namespace, name) = &key;
@@ -178,10 +175,9 @@ impl Known {
     }
 
     fn rebuild(&mut self, ingress: &Ingress, announcer: &Announcer) {
-        let classes: Vec<&IngressClass> = self.classes.objects.values().map(Arc::as_ref).collect();
-        let mut ours: Vec<Arc<Object>> = self.ingresses.objects.values().filter(|object| is_ours(object, classes.iter().copied())).cloned().collect();
-        ours.sort_by(|a, b| by_age(a, b));
-        ingress.set_routes(Routes::build(ours.iter().map(Arc::as_ref), &ingress.net.services));
+        let mut ours: Vec<Arc<Kept>> = self.ingresses.objects.values().filter(|ingress| ingress.is_ours(self.classes.objects.values())).cloned().collect();
+        ours.sort_by(|a, b| a.by_age(b));
+        ingress.set_routes(Routes::build(&ours, &ingress.net.services));
         let hosts = secret_by_host(&ours);
         self.watch_secrets(hosts.values());
         tracing::info!(ingresses = ours.len(), "Backend successfully reloaded");
@@ -231,13 +227,13 @@ impl Known {
 }
 
 /// The Secret that certifies each host: the oldest Ingress', also while it is not to be used, so that nobody else can stand in for a host.
-fn secret_by_host(ingresses: &[Arc<Object>]) -> BTreeMap<String, Key> {
+fn secret_by_host(ingresses: &[Arc<Kept>]) -> BTreeMap<String, Key> {
     let mut hosts: BTreeMap<String, Key> = BTreeMap::new();
     for ingress in ingresses {
-        let Some(namespace) = &ingress.metadata.namespace else { continue };
-        for (secret, names) in tls_hosts(ingress).into_iter().filter(|(secret, _)| !secret.is_empty()) {
-            for name in names {
-                hosts.entry(name).or_insert_with(|| (namespace.clone(), secret.to_owned()));
+        let namespace = parts(&ingress.name).0;
+        for tls in ingress.tls.iter().filter(|tls| !tls.secret.is_empty()) {
+            for host in &tls.hosts {
+                hosts.entry(host.to_string()).or_insert_with(|| (namespace.to_owned(), tls.secret.to_string()));
             }
         }
     }
@@ -250,14 +246,14 @@ mod tests {
 
     #[test]
     fn the_older_ingress_has_the_certificate() {
-        let ingress = |namespace: &str, second: u32, tls: &str| -> Arc<Object> {
+        let ingress = |namespace: &str, second: u32, tls: &str| -> Arc<Kept> {
             let yaml = format!(
                 "{{metadata: {{namespace: {namespace}, name: a, creationTimestamp: '2026-01-01T00:00:{second:02}Z'}}, spec: {{tls: [{tls}], rules: [{{host: bank.test}}]}}}}"
             );
-            Arc::new(serde_yaml::from_str(&yaml).unwrap())
+            Arc::new(Kept::of(&serde_yaml::from_str(&yaml).unwrap()))
         };
         let mut both = vec![ingress("a-thief", 5, "{hosts: [bank.test, thief.test], secretName: z}"), ingress("bank", 1, "{secretName: real}")];
-        both.sort_by(|a, b| by_age(a, b));
+        both.sort_by(|a, b| a.by_age(b));
         let hosts: Vec<String> = secret_by_host(&both).into_iter().map(|(host, (namespace, name))| format!("{host} {namespace}/{name}")).collect();
         assert_eq!(hosts, ["bank.test bank/real", "thief.test a-thief/z"]);
     }

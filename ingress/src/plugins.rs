@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::forward::Connection;
-use crate::{Body, Ingress, Location, pages};
+use crate::{Body, Ingress, Labels, Location, pages};
 
 /// The annotation by which an Ingress names plugins: names, separated by commas.
 pub const ANNOTATION: &str = "plugins.wharf.dev/ingress";
@@ -21,7 +21,7 @@ pub trait IngressPlugins: Send + Sync + 'static {
 
     /// The plugins of an Ingress, in their order: those that it names, and those that its labels match. Asked on every request: no lock that
     /// is held for long.
-    fn of(&self, named: &[String], labels: &BTreeMap<String, String>) -> Vec<Arc<str>>;
+    fn of(&self, named: &[String], labels: &Labels) -> Vec<Arc<str>>;
 
     /// Asks a plugin about a request. It bounds the time by itself.
     fn on_request<'a>(&'a self, plugin: &'a str, head: PluginRequest<'a>) -> BoxFuture<'a, Result<PluginDecision, PluginFailure>>;
@@ -89,7 +89,7 @@ impl IngressPlugins for NoIngressPlugins {
         Box::pin(async {})
     }
 
-    fn of(&self, named: &[String], _: &BTreeMap<String, String>) -> Vec<Arc<str>> {
+    fn of(&self, named: &[String], _: &Labels) -> Vec<Arc<str>> {
         named.iter().map(|name| name.as_str().into()).collect()
     }
 
@@ -107,8 +107,8 @@ fn no_plugins() -> PluginFailure {
 }
 
 /// The plugins that an Ingress names.
-pub(crate) fn named(annotations: Option<&BTreeMap<String, String>>) -> Vec<String> {
-    let names = annotations.and_then(|all| all.get(ANNOTATION)).map_or("", String::as_str).split(',');
+pub(crate) fn named(annotations: &BTreeMap<String, String>) -> Vec<String> {
+    let names = annotations.get(ANNOTATION).map_or("", String::as_str).split(',');
     names.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
 }
 
@@ -132,7 +132,7 @@ impl Ingress {
         host: HeaderValue,
         location: &Location,
     ) -> Response<Body> {
-        let plugins = self.plugins.of(&location.plugins, &location.labels);
+        let plugins = self.plugins.of(&location.main.plugins, &location.main.labels);
         if plugins.is_empty() {
             return self.forward(connection, request, host, location).await;
         }
@@ -195,8 +195,8 @@ mod tests {
     #[test]
     fn names_are_separated_by_commas() {
         let annotations = |value: &str| BTreeMap::from([(ANNOTATION.to_owned(), value.to_owned())]);
-        assert_eq!(named(Some(&annotations("a, b,,c "))), ["a", "b", "c"]);
-        assert_eq!(named(Some(&annotations(""))), Vec::<String>::new());
-        assert_eq!(named(None), Vec::<String>::new());
+        assert_eq!(named(&annotations("a, b,,c ")), ["a", "b", "c"]);
+        assert_eq!(named(&annotations("")), Vec::<String>::new());
+        assert_eq!(named(&BTreeMap::new()), Vec::<String>::new());
     }
 }

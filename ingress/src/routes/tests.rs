@@ -1,10 +1,14 @@
 //! The table as a table: Ingresses in YAML, requests, the Services they reach.
 
-use super::*;
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
+use wharf_net::Services;
 
-fn ingresses(yaml: &str) -> Vec<Ingress> {
+use super::*;
+use crate::kept::CONTROLLER;
+
+fn ingresses(yaml: &str) -> Vec<Arc<Kept>> {
     use serde::Deserialize;
-    serde_yaml::Deserializer::from_str(yaml).map(|document| Ingress::deserialize(document).unwrap()).collect()
+    serde_yaml::Deserializer::from_str(yaml).map(|document| Arc::new(Kept::of(&Ingress::deserialize(document).unwrap()))).collect()
 }
 
 fn table(yaml: &str) -> Routes {
@@ -164,20 +168,20 @@ fn which_ingresses_are_ours() {
         ))
         .unwrap()
     };
-    let ingress = |class: &str, annotation: &str| -> Ingress {
+    let ingress = |class: &str, annotation: &str| -> Kept {
         let class = if class.is_empty() { String::new() } else { format!("ingressClassName: {class}") };
         let annotation = if annotation.is_empty() { String::new() } else { format!("kubernetes.io/ingress.class: {annotation}") };
-        serde_yaml::from_str(&format!("{{metadata: {{name: a, annotations: {{{annotation}}}}}, spec: {{{class}}}}}")).unwrap()
+        Kept::of(&serde_yaml::from_str(&format!("{{metadata: {{name: a, annotations: {{{annotation}}}}}, spec: {{{class}}}}}")).unwrap())
     };
     let (nginx, other) = (class("nginx", CONTROLLER, false), class("other", "example.com/other", true));
     let default = class("nginx", CONTROLLER, true);
-    assert!(is_ours(&ingress("nginx", ""), [&nginx, &other]));
-    assert!(!is_ours(&ingress("other", ""), [&nginx, &other]));
-    assert!(!is_ours(&ingress("nginx", ""), [&other]), "its class must be there");
-    assert!(is_ours(&ingress("", "nginx"), [&other]));
-    assert!(!is_ours(&ingress("", "traefik"), [&default]));
-    assert!(!is_ours(&ingress("", ""), [&nginx, &other]));
-    assert!(is_ours(&ingress("", ""), [&default]));
+    assert!(ingress("nginx", "").is_ours([&nginx, &other]));
+    assert!(!ingress("other", "").is_ours([&nginx, &other]));
+    assert!(!ingress("nginx", "").is_ours([&other]), "its class must be there");
+    assert!(ingress("", "nginx").is_ours([&other]));
+    assert!(!ingress("", "traefik").is_ours([&default]));
+    assert!(!ingress("", "").is_ours([&nginx, &other]));
+    assert!(ingress("", "").is_ours([&default]));
 }
 
 #[test]
@@ -250,7 +254,7 @@ fn a_canary_stands_beside_the_location_of_its_path() {
     let location = routes.find("a.test", "/y").unwrap();
     let none = http::HeaderMap::new();
     let chosen = |roll: u32| location.choose(&none, || roll).service.clone();
-    assert_eq!((chosen(29), chosen(30), chosen(129)), ("default/new".to_owned(), "default/old".to_owned(), "default/new".to_owned()));
+    assert_eq!((chosen(29), chosen(30), chosen(129)), ("default/new".into(), "default/old".into(), "default/new".into()));
     assert_eq!(location.choose(&none, || 0).annotations.read_timeout.as_secs(), 7, "what the main Ingress says counts for both");
     assert!(routes.find("a.test", "/x").unwrap().canaries.is_empty());
     assert!(table(&canary).find("a.test", "/").is_none(), "a canary alone serves nothing");

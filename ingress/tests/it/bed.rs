@@ -15,7 +15,7 @@ use k8s_openapi::api::networking::v1::Ingress as Object;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use wharf_ingress::{Body, Ingress, IngressPlugins, LocalHandlers, NoIngressPlugins, NoLocalHandlers, Options, Routes};
+use wharf_ingress::{Body, Ingress, IngressPlugins, Kept, LocalHandlers, NoIngressPlugins, NoLocalHandlers, Options, Routes};
 use wharf_net::{ClusterNet, Guard, ListenerKind, Mode, PodNet, Proto, Scope};
 
 /// An Ingress that serves plain HTTP.
@@ -53,7 +53,8 @@ impl Bed {
     /// Sets the routes: Ingresses as YAML documents.
     pub fn routes(&self, yaml: &str) {
         use serde::Deserialize;
-        let ingresses: Vec<Object> = serde_yaml::Deserializer::from_str(yaml).map(|document| Object::deserialize(document).unwrap()).collect();
+        let read = |document| Arc::new(Kept::of(&Object::deserialize(document).unwrap()));
+        let ingresses: Vec<Arc<Kept>> = serde_yaml::Deserializer::from_str(yaml).map(read).collect();
         self.ingress.set_routes(Routes::build(&ingresses, &self.net.services));
     }
 

@@ -1,11 +1,10 @@
 //! Plugins in front of backends; what runs them is the test's own.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
-use wharf_ingress::{ANNOTATION, IngressPlugins, NoLocalHandlers, Options, PluginChanges, PluginDecision, PluginFailure, PluginRequest};
+use wharf_ingress::{ANNOTATION, IngressPlugins, Labels, NoLocalHandlers, Options, PluginChanges, PluginDecision, PluginFailure, PluginRequest};
 
 use crate::bed::{Bed, get, rule, send};
 
@@ -17,7 +16,7 @@ impl IngressPlugins for Named {
         Box::pin(async {})
     }
 
-    fn of(&self, named: &[String], _: &BTreeMap<String, String>) -> Vec<Arc<str>> {
+    fn of(&self, named: &[String], _: &Labels) -> Vec<Arc<str>> {
         named.iter().map(|name| name.as_str().into()).collect()
     }
 
@@ -124,7 +123,7 @@ impl IngressPlugins for Unknown {
         })
     }
 
-    fn of(&self, _: &[String], _: &BTreeMap<String, String>) -> Vec<Arc<str>> {
+    fn of(&self, _: &[String], _: &Labels) -> Vec<Arc<str>> {
         vec![]
     }
 
