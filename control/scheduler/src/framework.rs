@@ -167,7 +167,7 @@ impl Framework {
         if let Some(node) = nominated.and_then(|name| snapshot.node(name)).filter(|n| n.present)
             && self.refusal(&states, pod, node).is_none()
         {
-            return Ok(node.name.clone());
+            return Ok(node.name.to_string());
         }
         let mut fitting: Vec<&NodeInfo> = Vec::new();
         let mut looked = 0;
@@ -183,7 +183,7 @@ impl Framework {
         }
         match fitting.as_slice() {
             [] => Err(error),
-            [only] => Ok(only.name.clone()),
+            [only] => Ok(only.name.to_string()),
             _ => {
                 for (plugin, state) in self.plugins.iter().zip(&mut states) {
                     plugin.prepare_scores(state, pod, snapshot, &fitting);
@@ -222,7 +222,7 @@ impl Framework {
             *error.reasons.entry(reason).or_default() += 1;
         }
         if resolvable {
-            error.preemptible.push(node.name.clone());
+            error.preemptible.push(node.name.to_string());
         }
         if !error.plugins.contains(&plugin) {
             error.plugins.push(plugin);
@@ -257,7 +257,7 @@ impl Framework {
                 }
             }
         }
-        nodes[best].name.clone()
+        nodes[best].name.to_string()
     }
 
     /// Looks for Pods that could leave for one that fits nowhere, and says in the error why there are none.

@@ -13,7 +13,7 @@ use crate::surroundings::Surroundings;
 #[derive(Clone, Debug, Default)]
 pub struct NodeInfo {
     /// `metadata.name`
-    pub name: String,
+    pub name: Arc<str>,
     /// `metadata.labels`
     pub labels: BTreeMap<String, String>,
     /// `spec.taints`
@@ -27,7 +27,7 @@ pub struct NodeInfo {
     /// The same sum as nodes are compared by.
     pub compared: Resources,
     /// Its Pods by uid, assumed ones among them.
-    pub pods: HashMap<String, Arc<PodInfo>>,
+    pub pods: HashMap<Arc<str>, Arc<PodInfo>>,
     /// Ports of the node that are taken, and by how many.
     ports: BTreeMap<HostPort, usize>,
     /// The node object is there (Pods may be seen before their node, and after).
@@ -49,7 +49,7 @@ impl NodeInfo {
     fn add(&mut self, pod: Arc<PodInfo>) {
         self.requested.add(&pod.requests);
         self.compared.add(&pod.compared);
-        for port in &pod.ports {
+        for port in &*pod.ports {
             *self.ports.entry(port.clone()).or_default() += 1;
         }
         self.pods.insert(pod.uid.clone(), pod);
@@ -59,7 +59,7 @@ impl NodeInfo {
         let pod = self.pods.remove(uid)?;
         self.requested.remove(&pod.requests);
         self.compared.remove(&pod.compared);
-        for port in &pod.ports {
+        for port in &*pod.ports {
             if let Some(count) = self.ports.get_mut(port) {
                 *count -= 1;
                 if *count == 0 {
@@ -81,11 +81,11 @@ impl NodeInfo {
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     nodes: Vec<NodeInfo>,
-    index: HashMap<String, usize>,
+    index: HashMap<Arc<str>, usize>,
     /// Pod uid → node name.
-    places: HashMap<String, String>,
+    places: HashMap<Arc<str>, Arc<str>>,
     /// Uids of placed Pods that have wishes about others: each decision asks them.
-    affine: BTreeSet<String>,
+    affine: BTreeSet<Arc<str>>,
     /// What else there is.
     pub surroundings: Surroundings,
 }
@@ -115,18 +115,21 @@ impl Snapshot {
     }
 
     /// Names of the nodes that are present.
-    pub fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<Arc<str>> {
         self.nodes.iter().filter(|n| n.present).map(|n| n.name.clone()).collect()
     }
 
     /// A Pod is on a node (or is assumed to be). If it was known elsewhere, it moves.
     pub fn place(&mut self, pod: Arc<PodInfo>, node: &str) {
         self.remove_pod(&pod.uid);
-        self.places.insert(pod.uid.clone(), node.to_string());
-        if pod.affinity.pod_affinity.is_some() || pod.affinity.pod_anti_affinity.is_some() {
+        if pod.near.is_some() {
             self.affine.insert(pod.uid.clone());
         }
-        self.entry(node).add(pod);
+        let uid = pod.uid.clone();
+        let entry = self.entry(node);
+        entry.add(pod);
+        let node = entry.name.clone();
+        self.places.insert(uid, node);
     }
 
     /// A Pod has gone, or has ended.
@@ -141,7 +144,7 @@ impl Snapshot {
 
     /// Where a Pod is.
     pub fn place_of(&self, uid: &str) -> Option<&str> {
-        self.places.get(uid).map(String::as_str)
+        self.places.get(uid).map(|node| &**node)
     }
 
     /// Placed Pods that have wishes about others, and their nodes.
@@ -153,13 +156,15 @@ impl Snapshot {
     }
 
     /// Uids of all Pods with a place.
-    pub fn placed(&self) -> impl Iterator<Item = &String> {
+    pub fn placed(&self) -> impl Iterator<Item = &Arc<str>> {
         self.places.keys()
     }
 
     fn entry(&mut self, name: &str) -> &mut NodeInfo {
-        let index = *self.index.entry(name.to_string()).or_insert_with(|| {
-            self.nodes.push(NodeInfo { name: name.to_string(), ..NodeInfo::default() });
+        let index = self.index.get(name).copied().unwrap_or_else(|| {
+            let name: Arc<str> = name.into();
+            self.nodes.push(NodeInfo { name: name.clone(), ..NodeInfo::default() });
+            self.index.insert(name, self.nodes.len() - 1);
             self.nodes.len() - 1
         });
         &mut self.nodes[index]

@@ -9,7 +9,7 @@ use crate::pod::PodInfo;
 /// Who is nominated to which node.
 #[derive(Default)]
 pub(crate) struct Nominations {
-    by_uid: HashMap<String, (Arc<PodInfo>, String)>,
+    by_uid: HashMap<Arc<str>, (Arc<PodInfo>, String)>,
 }
 
 impl Nominations {
@@ -34,7 +34,7 @@ impl Nominations {
     }
 
     /// Places those that matter at least as much as `pod`; their uids, for [`Nominations::release`].
-    pub(crate) fn reserve(&self, snapshot: &mut Snapshot, pod: &PodInfo) -> Vec<String> {
+    pub(crate) fn reserve(&self, snapshot: &mut Snapshot, pod: &PodInfo) -> Vec<Arc<str>> {
         let mut placed = Vec::new();
         for (uid, (other, node)) in &self.by_uid {
             if *uid != pod.uid && other.priority >= pod.priority && snapshot.place_of(uid).is_none() && snapshot.node(node).is_some_and(|n| n.present) {
@@ -46,7 +46,7 @@ impl Nominations {
     }
 
     /// Takes them away again.
-    pub(crate) fn release(snapshot: &mut Snapshot, placed: &[String]) {
+    pub(crate) fn release(snapshot: &mut Snapshot, placed: &[Arc<str>]) {
         for uid in placed {
             snapshot.remove_pod(uid);
         }

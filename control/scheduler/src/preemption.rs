@@ -35,7 +35,7 @@ const AT_LEAST: usize = 100;
 
 /// Looks for the node where the fewest and least important Pods have to leave. The snapshot is as before afterwards.
 pub fn preempt(framework: &Framework, snapshot: &mut Snapshot, pod: &PodInfo, nominated: Option<&str>, error: &FitError) -> Preemption {
-    if pod.never_preempts {
+    if pod.wishes().never_preempts {
         return Preemption::Nobody { why: "not eligible due to preemptionPolicy=Never.".into(), void: false };
     }
     if nominated.is_some_and(|name| waits(snapshot, pod, name, error)) {
@@ -133,10 +133,10 @@ fn by_budget(snapshot: &Snapshot, pods: Vec<Arc<PodInfo>>) -> (Vec<Arc<PodInfo>>
         for (name, budget) in snapshot.surroundings.budgets(&pod.namespace) {
             let selector = &budget.selector;
             let empty = selector.match_labels.iter().flatten().next().is_none() && selector.match_expressions.iter().flatten().next().is_none();
-            if pod.labels.is_empty() || empty || !selected(Some(selector), &pod.labels) || budget.disrupted.contains(&pod.name) {
+            if pod.labels.is_empty() || empty || !selected(Some(selector), &pod.labels) || budget.disrupted.contains(&*pod.name) {
                 continue;
             }
-            let left = left.entry((pod.namespace.clone(), name.to_string())).or_insert(budget.allowed);
+            let left = left.entry((pod.namespace.to_string(), name.to_string())).or_insert(budget.allowed);
             *left -= 1;
             violates |= *left < 0;
         }

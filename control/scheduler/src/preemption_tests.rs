@@ -21,7 +21,7 @@ fn answer(snapshot: &mut Snapshot, text: &str) -> String {
     match result.map_err(|refused| *refused) {
         Ok(node) => format!("fits {node}"),
         Err((_, Preemption::Nominated { node, victims })) => {
-            let names: Vec<_> = victims.iter().map(|v| v.name.as_str()).collect();
+            let names: Vec<_> = victims.iter().map(|v| &*v.name).collect();
             format!("{node}: {}", names.join(" "))
         }
         Err((error, Preemption::Nobody { .. })) => error.to_string(),

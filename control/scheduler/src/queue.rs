@@ -42,9 +42,9 @@ enum Place {
 /// Pods that have no node.
 #[derive(Default)]
 pub struct Queue {
-    pods: HashMap<String, Waiting>,
-    active: BTreeMap<Rank, String>,
-    backoff: BTreeMap<(Instant, u64), String>,
+    pods: HashMap<Arc<str>, Waiting>,
+    active: BTreeMap<Rank, Arc<str>>,
+    backoff: BTreeMap<(Instant, u64), Arc<str>>,
     sequence: u64,
     /// When those who wait too long are looked for, every so often.
     sweep: Option<Instant>,
@@ -77,7 +77,7 @@ impl Queue {
     }
 
     /// Uids of all Pods that are known here.
-    pub fn known(&self) -> Vec<String> {
+    pub fn known(&self) -> Vec<Arc<str>> {
         self.pods.keys().cloned().collect()
     }
 
@@ -105,7 +105,7 @@ impl Queue {
         if let Some(waiting) = self.pods.get_mut(uid) {
             waiting.until = now + backoff(waiting.attempts);
             waiting.place = Place::Backoff(self.sequence);
-            self.backoff.insert((waiting.until, self.sequence), uid.to_string());
+            self.backoff.insert((waiting.until, self.sequence), waiting.pod.uid.clone());
         }
     }
 
@@ -143,7 +143,7 @@ impl Queue {
             return;
         }
         self.sweep = Some(now + SWEEP);
-        let stale: Vec<String> = self
+        let stale: Vec<Arc<str>> = self
             .pods
             .iter()
             .filter(|(_, w)| matches!(w.place, Place::Unschedulable { since, .. } if since + MAX_WAIT <= now))
@@ -157,7 +157,7 @@ impl Queue {
         if let Some(waiting) = self.pods.get_mut(uid) {
             let rank = (Reverse(waiting.pod.priority), self.sequence);
             waiting.place = Place::Active(rank);
-            self.active.insert(rank, uid.to_string());
+            self.active.insert(rank, waiting.pod.uid.clone());
         }
     }
 
@@ -165,7 +165,7 @@ impl Queue {
         self.sequence += 1;
         if let Some(waiting) = self.pods.get_mut(uid) {
             waiting.place = Place::Backoff(self.sequence);
-            self.backoff.insert((waiting.until, self.sequence), uid.to_string());
+            self.backoff.insert((waiting.until, self.sequence), waiting.pod.uid.clone());
         }
     }
 
@@ -199,7 +199,7 @@ mod tests {
         let start = Instant::now();
         let at = |ms: u64| start + Duration::from_millis(ms);
         let mut queue = Queue::default();
-        let next = |queue: &mut Queue, ms: u64| queue.pop(at(ms)).map(|p| p.uid.clone());
+        let next = |queue: &mut Queue, ms: u64| queue.pop(at(ms)).map(|p| p.uid.to_string());
         for (uid, priority) in [("a", 0), ("b", 0), ("high", 10)] {
             queue.add(pod(uid, priority), start);
         }
@@ -231,12 +231,12 @@ mod tests {
         queue.unschedulable("a", vec![], start);
         assert!(queue.next_due().is_some());
         let later = start + MAX_WAIT;
-        assert_eq!(queue.pop(later).unwrap().uid, "a");
+        assert_eq!(&*queue.pop(later).unwrap().uid, "a");
         queue.unschedulable("a", vec!["Fit"], later);
         queue.add(pod("a", 0), later);
         assert!(queue.pop(later).is_none(), "seen again, but the same");
-        queue.add(PodInfo { labels: [("k".to_string(), "v".to_string())].into(), ..pod("a", 0) }, later);
-        assert_eq!(queue.pop(later).unwrap().uid, "a");
+        queue.add(PodInfo { labels: [("k", "v")].into_iter().collect(), ..pod("a", 0) }, later);
+        assert_eq!(&*queue.pop(later).unwrap().uid, "a");
         queue.remove("a");
         assert!(queue.known().is_empty() && queue.next_due().is_none());
     }

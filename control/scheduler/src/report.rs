@@ -1,6 +1,7 @@
 //! What the scheduler writes: bindings, the PodScheduled condition, Events; all in Kubernetes' words.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Client;
@@ -9,14 +10,17 @@ use serde_json::{Value, json};
 
 use crate::pod::PodInfo;
 
+/// The uid of a Pod, and what was said of it.
+type Said = (Arc<str>, String);
+
 /// Writes to the API.
 pub(crate) struct Reporter {
     client: Client,
     component: String,
     /// (uid, message) of failures → the Event that tells of it, and how often.
-    repeated: Mutex<HashMap<(String, String), (String, u32)>>,
+    repeated: Mutex<HashMap<Said, (String, u32)>>,
     /// uid → the message of its condition, and the nomination written with it.
-    conditions: Mutex<HashMap<String, (String, Nomination)>>,
+    conditions: Mutex<HashMap<Arc<str>, (String, Nomination)>>,
 }
 
 /// What becomes of a Pod's `status.nominatedNodeName`.
@@ -105,7 +109,7 @@ impl Reporter {
     /// Nothing will be said of a Pod any more.
     pub(crate) fn forget(&self, uid: &str) {
         self.conditions.lock().remove(uid);
-        self.repeated.lock().retain(|(owner, _), _| owner != uid);
+        self.repeated.lock().retain(|(owner, _), _| **owner != *uid);
     }
 
     async fn event(&self, pod: &PodInfo, kind: &str, reason: &str, message: &str) {

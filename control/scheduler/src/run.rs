@@ -70,7 +70,7 @@ type Watch<K> = Pin<Box<dyn Stream<Item = watcher::Result<Event<K>>> + Send>>;
 /// What a write came to.
 enum Written {
     Bound {
-        uid: String,
+        uid: Arc<str>,
         node: String,
         result: Result<(), kube::Error>,
     },
@@ -89,7 +89,7 @@ struct Scheduler {
     framework: Framework,
     nominations: Nominations,
     /// uid → node of Pods that were given a node which the watch has not shown yet.
-    assumed: HashMap<String, String>,
+    assumed: HashMap<Arc<str>, String>,
     writes: FuturesUnordered<Pin<Box<dyn Future<Output = Written> + Send>>>,
     /// During a list: what it has shown.
     listed_nodes: Option<HashSet<String>>,
@@ -176,7 +176,7 @@ impl Scheduler {
             Ok(Event::InitDone) => {
                 let listed = self.listed_nodes.take().unwrap_or_default();
                 for name in self.snapshot.names() {
-                    if !listed.contains(&name) {
+                    if !listed.contains(&*name) {
                         self.snapshot.remove_node(&name);
                     }
                 }
@@ -211,10 +211,10 @@ impl Scheduler {
             }
             Ok(Event::InitDone) => {
                 let listed = self.listed_pods.take().unwrap_or_default();
-                let known: Vec<String> = self.snapshot.placed().cloned().chain(self.queue.known()).collect();
+                let known: Vec<Arc<str>> = self.snapshot.placed().cloned().chain(self.queue.known()).collect();
                 for uid in known {
                     // What was assumed after the list was made is not in it; its binding tells.
-                    if !listed.contains(&uid) && !self.assumed.contains_key(&uid) {
+                    if !listed.contains(&*uid) && !self.assumed.contains_key(&uid) {
                         self.gone(&uid);
                     }
                 }

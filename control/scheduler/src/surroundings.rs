@@ -11,14 +11,14 @@ use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{Namespace, ReplicationController, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use wharf_api::Pairs;
 
 use crate::pod::PodInfo;
-
-type Labels = BTreeMap<String, String>;
 
 /// A PodDisruptionBudget, as preemption sees it.
 #[derive(Clone, Debug, Default)]
@@ -31,15 +31,30 @@ pub struct Budget {
     pub disrupted: BTreeSet<String>,
 }
 
+/// A selector, of which there are as many as there are controllers.
+#[derive(Clone, Debug)]
+struct Selecting {
+    /// `matchLabels`
+    equal: Pairs,
+    /// `matchExpressions`
+    expressions: Box<[LabelSelectorRequirement]>,
+}
+
+impl Selecting {
+    fn of(selector: LabelSelector) -> Selecting {
+        Selecting { equal: selector.match_labels.as_ref().into(), expressions: selector.match_expressions.unwrap_or_default().into() }
+    }
+}
+
 /// All of it.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    namespaces: Known<Labels>,
+    namespaces: Known<Pairs>,
     budgets: Known<Budget>,
-    services: Known<Labels>,
-    replication_controllers: Known<Labels>,
-    replica_sets: Known<LabelSelector>,
-    stateful_sets: Known<LabelSelector>,
+    services: Known<Pairs>,
+    replication_controllers: Known<Pairs>,
+    replica_sets: Known<Selecting>,
+    stateful_sets: Known<Selecting>,
 }
 
 /// Something was seen.
@@ -70,16 +85,16 @@ impl Surroundings {
     /// Takes in what was seen; whether labels of a namespace are others now.
     pub(crate) fn hear(&mut self, news: News) -> bool {
         match news {
-            News::Namespace(event) => return self.namespaces.hear(event, |n| n.metadata.labels),
+            News::Namespace(event) => return self.namespaces.hear(event, |n| n.metadata.labels.as_ref().map(Pairs::from)),
             News::Budget(event) => self.budgets.hear(event, |b| {
                 let status = b.status.unwrap_or_default();
                 let disrupted = status.disrupted_pods.into_iter().flatten().map(|(name, _)| name).collect();
                 Some(Budget { selector: b.spec?.selector?, allowed: status.disruptions_allowed.unwrap_or(0), disrupted })
             }),
-            News::Service(event) => self.services.hear(event, |s| s.spec?.selector.filter(|s| !s.is_empty())),
-            News::ReplicationController(event) => self.replication_controllers.hear(event, |c| c.spec?.selector),
-            News::ReplicaSet(event) => self.replica_sets.hear(event, |s| Some(s.spec.selector)),
-            News::StatefulSet(event) => self.stateful_sets.hear(event, |s| Some(s.spec.selector)),
+            News::Service(event) => self.services.hear(event, |s| s.spec?.selector.as_ref().filter(|s| !s.is_empty()).map(Pairs::from)),
+            News::ReplicationController(event) => self.replication_controllers.hear(event, |c| c.spec?.selector.as_ref().map(Pairs::from)),
+            News::ReplicaSet(event) => self.replica_sets.hear(event, |s| Some(Selecting::of(s.spec.selector))),
+            News::StatefulSet(event) => self.stateful_sets.hear(event, |s| Some(Selecting::of(s.spec.selector))),
             News::Failed(what, error) => {
                 tracing::warn!(%error, "watch of {what}");
                 false
@@ -99,7 +114,7 @@ impl Surroundings {
     }
 
     /// The labels of a namespace.
-    pub fn namespace_labels(&self, name: &str) -> Option<&Labels> {
+    pub fn namespace_labels(&self, name: &str) -> Option<&Pairs> {
         self.namespaces.get("", name)
     }
 
@@ -110,25 +125,26 @@ impl Surroundings {
 
     /// What selects the Pods like this one: the Services that choose it and the controller that it belongs to. `None` when nothing does.
     pub fn siblings(&self, pod: &PodInfo) -> Option<LabelSelector> {
-        let mut equal = Labels::new();
+        let mut equal = BTreeMap::new();
+        let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         let mut expressions = Vec::new();
         for (_, selector) in self.services.within(&pod.namespace) {
             if selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value)) {
-                equal.extend(selector.clone());
+                equal.extend(selector.iter().map(owned));
             }
         }
-        if let Some((kind, name)) = &pod.owner {
+        if let Some((kind, name)) = &pod.wishes().owner {
             let sets = match kind.as_str() {
                 "ReplicaSet" => self.replica_sets.get(&pod.namespace, name),
                 "StatefulSet" => self.stateful_sets.get(&pod.namespace, name),
                 _ => None,
             };
             if let Some(selector) = sets {
-                equal.extend(selector.match_labels.iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
-                expressions.extend(selector.match_expressions.iter().flatten().cloned());
+                equal.extend(selector.equal.iter().map(owned));
+                expressions.extend(selector.expressions.iter().cloned());
             }
             if let Some(selector) = self.replication_controllers.get(&pod.namespace, name).filter(|_| kind == "ReplicationController") {
-                equal.extend(selector.clone());
+                equal.extend(selector.iter().map(owned));
             }
         }
         let some = !equal.is_empty() || !expressions.is_empty();
@@ -155,12 +171,12 @@ where
     }))
 }
 
-/// What is known of the objects of one kind, by namespace and name.
+/// What is known of the objects of one kind, by `namespace/name`.
 #[derive(Clone, Debug)]
 struct Known<V> {
-    now: BTreeMap<(String, String), V>,
+    now: BTreeMap<Box<str>, V>,
     /// During a list: what it has shown.
-    listing: Option<BTreeMap<(String, String), V>>,
+    listing: Option<BTreeMap<Box<str>, V>>,
     listed: bool,
 }
 
@@ -173,7 +189,7 @@ impl<V> Default for Known<V> {
 impl<V> Known<V> {
     /// Takes in an event, of whose object `of` keeps what matters (an object of which nothing does is none); whether anything changed for which others may wait.
     fn hear<K: Resource>(&mut self, event: Event<K>, of: impl Fn(K) -> Option<V>) -> bool {
-        let key = |object: &K| (object.namespace().unwrap_or_default(), object.name_any());
+        let key = |object: &K| key(object.meta().namespace.as_deref().unwrap_or_default(), object.meta().name.as_deref().unwrap_or_default());
         match event {
             Event::Init => self.listing = Some(BTreeMap::new()),
             Event::InitApply(object) => {
@@ -203,11 +219,15 @@ impl<V> Known<V> {
     }
 
     fn get(&self, namespace: &str, name: &str) -> Option<&V> {
-        self.now.get(&(namespace.to_owned(), name.to_owned()))
+        self.now.get(&key(namespace, name))
     }
 
     fn within<'s>(&'s self, namespace: &'s str) -> impl Iterator<Item = (&'s str, &'s V)> {
-        let all = self.now.range((namespace.to_owned(), String::new())..);
-        all.take_while(move |((n, _), _)| n == namespace).map(|((_, name), value)| (name.as_str(), value))
+        let all = self.now.range(key(namespace, "")..);
+        all.map_while(move |(key, value)| Some((key.strip_prefix(namespace)?.strip_prefix('/')?, value)))
     }
+}
+
+fn key(namespace: &str, name: &str) -> Box<str> {
+    format!("{namespace}/{name}").into()
 }

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use wharf_api::Pairs;
 use wharf_api::selector::{FieldSelector, LabelSelector};
 use wharf_api::status::ApiError;
 use wharf_store::Item;
@@ -21,35 +22,11 @@ pub(crate) struct Selection {
     pub(crate) name: Option<String>,
 }
 
-/// What selectors need of an item; kept with it.
+/// What selectors need of an item; kept with it, for every version of every object that was looked at.
 pub(crate) struct ItemAttributes {
     labels: Pairs,
     /// Of kinds that have fields to select by beside name and namespace.
     fields: OnceLock<Pairs>,
-}
-
-/// A few names with their values, in one piece of memory: every version of every object that was looked at has some.
-struct Pairs(Box<str>);
-
-impl Pairs {
-    fn new<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Pairs {
-        let mut text = String::new();
-        for (name, value) in pairs {
-            // Neither can hold the character that separates them, and none that did would be found.
-            text.extend([name, "\0", value, "\0"]);
-        }
-        Pairs(text.into())
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        let mut parts = self.0.split('\0');
-        while let (Some(found), Some(value)) = (parts.next(), parts.next()) {
-            if found == name {
-                return Some(value);
-            }
-        }
-        None
-    }
 }
 
 #[derive(Deserialize)]
@@ -120,8 +97,7 @@ impl Selection {
 
 impl ItemAttributes {
     fn fields(&self, served: &Served, item: &Item) -> &Pairs {
-        self.fields
-            .get_or_init(|| Pairs::new(fields(served, item).iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (&**name, value.as_str()))))
+        self.fields.get_or_init(|| fields(served, item).iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (&**name, value.as_str())).collect())
     }
 }
 
@@ -132,24 +108,11 @@ fn fields(served: &Served, item: &Item) -> Vec<(Cow<'static, str>, String)> {
 fn attributes(json: &[u8]) -> ItemAttributes {
     let lean: Option<Lean<'_>> = serde_json::from_slice(json).ok();
     let labels = lean.and_then(|l| l.metadata.labels).unwrap_or_default();
-    ItemAttributes { labels: Pairs::new(labels.iter().map(|(k, v)| (&**k, &**v))), fields: OnceLock::new() }
+    ItemAttributes { labels: labels.iter().map(|(k, v)| (&**k, &**v)).collect(), fields: OnceLock::new() }
 }
 
 /// Namespace (empty at the cluster scope) and name in an item's key.
 pub(crate) fn split_key<'a>(served: &Served, item: &'a Item) -> (&'a str, &'a str) {
     let rest = item.key().get(served.storage.len() + 1..).unwrap_or_default();
     rest.split_once('/').unwrap_or(("", rest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pairs_are_found_by_their_names() {
-        let pairs = Pairs::new([("app", "web"), ("empty", ""), ("tier", "app")].into_iter());
-        let found: Vec<_> = ["app", "empty", "tier", "web", ""].into_iter().map(|name| pairs.get(name)).collect();
-        assert_eq!(found, [Some("web"), Some(""), Some("app"), None, None]);
-        assert_eq!(Pairs::new(std::iter::empty()).get("app"), None);
-    }
 }

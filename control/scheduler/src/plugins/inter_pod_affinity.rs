@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{PodAffinityTerm, WeightedPodAffinityTerm};
+use wharf_api::Pairs;
 
 use crate::framework::{Change, MAX_SCORE, Plugin, State, Verdict};
 use crate::labels::selected;
@@ -40,7 +41,7 @@ impl Plugin for InterPodAffinity {
     fn prepare(&self, pod: &PodInfo, snapshot: &Snapshot) -> State {
         let mut near = Near::default();
         theirs(&mut near, pod, snapshot);
-        if pod.affinity.pod_affinity.is_some() || pod.affinity.pod_anti_affinity.is_some() {
+        if pod.near.is_some() {
             ours(&mut near, pod, snapshot);
         }
         Box::new(near)
@@ -138,15 +139,15 @@ fn count(domains: &mut Domains, term: &PodAffinityTerm, node: &NodeInfo, weight:
 }
 
 fn required(pod: &PodInfo, anti: bool) -> impl Iterator<Item = &PodAffinityTerm> {
-    let near = pod.affinity.pod_affinity.as_ref().and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-    let far = pod.affinity.pod_anti_affinity.as_ref().and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+    let near = pod.near.as_ref().and_then(|n| n.affinity.as_ref()).and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+    let far = pod.near.as_ref().and_then(|n| n.anti.as_ref()).and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
     if anti { far } else { near }.into_iter().flatten()
 }
 
 /// Preferred terms; those of anti-affinity weigh against.
 fn preferences(pod: &PodInfo) -> impl Iterator<Item = (i64, &PodAffinityTerm)> {
-    let near = pod.affinity.pod_affinity.as_ref().and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
-    let far = pod.affinity.pod_anti_affinity.as_ref().and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
+    let near = pod.near.as_ref().and_then(|n| n.affinity.as_ref()).and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
+    let far = pod.near.as_ref().and_then(|n| n.anti.as_ref()).and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
     let weighted = |sign: i64| move |t: &'_ WeightedPodAffinityTerm| i64::from(t.weight) * sign;
     let (plus, minus) = (weighted(1), weighted(-1));
     near.into_iter().flatten().map(move |t| (plus(t), &t.pod_affinity_term)).chain(far.into_iter().flatten().map(move |t| (minus(t), &t.pod_affinity_term)))
@@ -155,12 +156,12 @@ fn preferences(pod: &PodInfo) -> impl Iterator<Item = (i64, &PodAffinityTerm)> {
 /// Whether `owner`'s term means `other`. Namespaces are those that the term names or selects; the owner's when it does neither.
 fn matches(term: &PodAffinityTerm, owner: &PodInfo, other: &PodInfo, snapshot: &Snapshot) -> bool {
     let named = term.namespaces.as_deref().unwrap_or_default();
-    let none = BTreeMap::new();
+    let none = Pairs::default();
     let labels = || snapshot.surroundings.namespace_labels(&other.namespace).unwrap_or(&none);
     let namespace = match &term.namespace_selector {
-        selector @ Some(_) => named.contains(&other.namespace) || selected(selector.as_ref(), labels()),
+        selector @ Some(_) => named.iter().any(|n| **n == *other.namespace) || selected(selector.as_ref(), labels()),
         None if named.is_empty() => other.namespace == owner.namespace,
-        None => named.contains(&other.namespace),
+        None => named.iter().any(|n| **n == *other.namespace),
     };
     let same = |keys: &Option<Vec<String>>, equal: bool| {
         keys.iter().flatten().all(|key| owner.labels.get(key).is_none_or(|value| (other.labels.get(key) == Some(value)) == equal))

@@ -38,15 +38,15 @@ impl Plugin for NodeAffinity {
 
 /// Whether a node is one that the Pod's selector and required affinity allow.
 pub(super) fn matches(pod: &PodInfo, node: &NodeInfo) -> bool {
-    if pod.node_selector.iter().any(|(key, value)| node.labels.get(key) != Some(value)) {
+    if pod.wishes().node_selector.iter().any(|(key, value)| node.labels.get(key) != Some(value)) {
         return false;
     }
-    let required = pod.affinity.node_affinity.as_ref().and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+    let required = pod.wishes().node_affinity.as_ref().and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
     required.is_none_or(|selector| selector.node_selector_terms.iter().any(|term| term_matches(term, &node.name, &node.labels)))
 }
 
 fn preferred(pod: &PodInfo) -> impl Iterator<Item = (i32, &NodeSelectorTerm)> {
-    let affinity = pod.affinity.node_affinity.as_ref();
+    let affinity = pod.wishes().node_affinity.as_ref();
     let terms = affinity.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
     terms.into_iter().flatten().filter(|t| t.weight != 0).map(|t| (t.weight, &t.preference))
 }

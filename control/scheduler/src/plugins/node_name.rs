@@ -12,7 +12,8 @@ impl Plugin for NodeName {
     }
 
     fn filter(&self, _: &State, pod: &PodInfo, node: &NodeInfo) -> Verdict {
-        if pod.node_name.is_empty() || pod.node_name == node.name { Verdict::Fits } else { Verdict::never("node(s) didn't match the requested node name") }
+        let named = &pod.wishes().node_name;
+        if named.is_empty() || **named == *node.name { Verdict::Fits } else { Verdict::never("node(s) didn't match the requested node name") }
     }
 }
 

@@ -19,7 +19,7 @@ impl Plugin for NodeUnschedulable {
             return Verdict::Fits;
         }
         let taint = Taint { key: "node.kubernetes.io/unschedulable".into(), effect: "NoSchedule".into(), ..Taint::default() };
-        if pod.tolerations.iter().any(|t| tolerates(t, &taint)) { Verdict::Fits } else { Verdict::never("node(s) were unschedulable") }
+        if pod.wishes().tolerations.iter().any(|t| tolerates(t, &taint)) { Verdict::Fits } else { Verdict::never("node(s) were unschedulable") }
     }
 }
 

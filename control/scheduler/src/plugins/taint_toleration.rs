@@ -33,7 +33,7 @@ impl Plugin for TaintToleration {
 }
 
 fn untolerated<'a>(taints: impl Iterator<Item = &'a Taint>, pod: &PodInfo) -> i64 {
-    taints.filter(|taint| !pod.tolerations.iter().any(|t| tolerates(t, taint))).count() as i64
+    taints.filter(|taint| !pod.wishes().tolerations.iter().any(|t| tolerates(t, taint))).count() as i64
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::framework::{Change, MAX_SCORE, Plugin, State, Verdict};
 use crate::labels::selected;
 use crate::node::{NodeInfo, Snapshot};
 use crate::pod::PodInfo;
+use wharf_api::Pairs;
 use wharf_api::placement::tolerates;
 
 pub(super) struct PodTopologySpread;
@@ -48,7 +49,7 @@ impl Plugin for PodTopologySpread {
     }
 
     fn prepare(&self, pod: &PodInfo, snapshot: &Snapshot) -> State {
-        let hard: Vec<_> = pod.spread.iter().filter(|c| is_hard(c)).collect();
+        let hard: Vec<_> = pod.wishes().spread.iter().filter(|c| is_hard(c)).collect();
         let keys: BTreeSet<&str> = hard.iter().map(|c| c.topology_key.as_str()).collect();
         let hard = hard.into_iter().map(|constraint| spread(constraint, &keys, pod, snapshot, |_| true)).collect();
         Box::new(Spreads { hard, ..Spreads::default() })
@@ -75,11 +76,11 @@ impl Plugin for PodTopologySpread {
 
     fn prepare_scores(&self, state: &mut State, pod: &PodInfo, snapshot: &Snapshot, fitting: &[&NodeInfo]) {
         let Some(spreads) = state.downcast_mut::<Spreads>() else { return };
-        let constraints: Vec<TopologySpreadConstraint> = match pod.spread.as_slice() {
+        let constraints: Vec<TopologySpreadConstraint> = match pod.wishes().spread.as_slice() {
             [] => defaults(pod, snapshot),
             own => own.iter().filter(|c| !is_hard(c)).cloned().collect(),
         };
-        spreads.complete = !pod.spread.is_empty();
+        spreads.complete = !pod.wishes().spread.is_empty();
         let keys: BTreeSet<&str> = constraints.iter().filter(|_| spreads.complete).map(|c| c.topology_key.as_str()).collect();
         for constraint in &constraints {
             let key = &constraint.topology_key;
@@ -146,17 +147,15 @@ fn defaults(pod: &PodInfo, snapshot: &Snapshot) -> Vec<TopologySpreadConstraint>
 /// Counts like Pods on the nodes that count: those with all `keys` that the constraint's policies do not leave out, in domains that `matter`.
 fn spread(constraint: &TopologySpreadConstraint, keys: &BTreeSet<&str>, pod: &PodInfo, snapshot: &Snapshot, matters: impl Fn(&String) -> bool) -> Spread {
     // `matchLabelKeys` narrows the selector to Pods with our own values.
-    let narrow: Vec<_> = constraint.match_label_keys.iter().flatten().filter_map(|key| pod.labels.get_key_value(key)).collect();
-    let like = |labels: &BTreeMap<String, String>| {
-        selected(constraint.label_selector.as_ref(), labels) && narrow.iter().all(|(key, value)| labels.get(*key) == Some(*value))
-    };
+    let narrow: Vec<_> = constraint.match_label_keys.iter().flatten().filter_map(|key| Some((key, pod.labels.get(key)?))).collect();
+    let like = |labels: &Pairs| selected(constraint.label_selector.as_ref(), labels) && narrow.iter().all(|(key, value)| labels.get(key) == Some(*value));
     let mut counts = BTreeMap::new();
     for node in snapshot.nodes().iter().filter(|n| n.present && has_all(n, keys)) {
         let Some(domain) = node.labels.get(&constraint.topology_key).filter(|d| matters(d)) else { continue };
         let affine = constraint.node_affinity_policy.as_deref() == Some("Ignore") || node_affinity::matches(pod, node);
         let clean = constraint.node_taints_policy.as_deref() != Some("Honor") || {
             let mut taints = node.taints.iter().filter(|t| t.effect != "PreferNoSchedule");
-            taints.all(|taint| pod.tolerations.iter().any(|t| tolerates(t, taint)))
+            taints.all(|taint| pod.wishes().tolerations.iter().any(|t| tolerates(t, taint)))
         };
         if affine && clean {
             let count = node.pods.values().filter(|p| p.namespace == pod.namespace && !p.terminating && like(&p.labels)).count();
