@@ -32,14 +32,23 @@ struct Graph {
     cursor: Option<Cursor>,
     /// Key of a Pod → what it refers to.
     pods: HashMap<Arc<str>, OnNode>,
-    /// (node, what, namespace, name) → how many Pods of the node refer to it.
-    edges: HashMap<(String, Referred, String, String), usize>,
+    /// How many Pods of the node refer to it.
+    edges: HashMap<Arc<Edge>, usize>,
 }
 
-#[derive(Default)]
+/// A node may read what a Pod of its own refers to.
+#[derive(PartialEq, Eq, Hash)]
+struct Edge {
+    node: Box<str>,
+    what: Referred,
+    namespace: Box<str>,
+    name: Box<str>,
+}
+
 struct OnNode {
-    node: String,
-    refers: HashSet<(Referred, String, String)>,
+    node: Box<str>,
+    /// Shared with the other Pods of the node that refer to the same.
+    refers: Box<[Arc<Edge>]>,
 }
 
 const PODS: &str = "core/pods";
@@ -103,7 +112,7 @@ impl NodeAuthorizer {
     fn related(&self, node: &str, a: &Attributes<'_>, what: Referred) -> Result<(), String> {
         let mut graph = self.graph.lock();
         graph.sync(&self.cache);
-        let edge = (node.to_owned(), what, a.namespace.to_owned(), a.name.to_owned());
+        let edge = Edge { node: node.into(), what, namespace: a.namespace.into(), name: a.name.into() };
         if graph.edges.contains_key(&edge) { Ok(()) } else { Err(format!("{NO_PATH} {node:?} and this object")) }
     }
 
@@ -117,7 +126,7 @@ impl NodeAuthorizer {
                 graph.sync(&self.cache);
                 let key = wharf_store::key("", "pods", a.namespace, a.name);
                 match graph.pods.get(&key) {
-                    Some(pod) if pod.node == node => Ok(()),
+                    Some(pod) if *pod.node == *node => Ok(()),
                     // Whether there is such a Pod is no secret to a node that has just lost it. What is still to come is, and so is what goes
                     // by that name in any namespace.
                     None if a.verb == "get" && !a.namespace.is_empty() && self.cache.get(&key).is_none() => Ok(()),
@@ -200,18 +209,21 @@ impl Graph {
         self.remove(item.key());
         let namespace = pod.metadata.namespace.unwrap_or_default();
         let Some(spec) = pod.spec else { return };
-        let Some(node) = spec.node_name.clone().filter(|n| !n.is_empty()) else { return };
+        let Some(node) = spec.node_name.as_deref().filter(|n| !n.is_empty()) else { return };
         let refers = references(&spec, &namespace, pod.metadata.name.as_deref().unwrap_or_default());
-        for (what, namespace, name) in &refers {
-            *self.edges.entry((node.clone(), *what, namespace.clone(), name.clone())).or_default() += 1;
-        }
-        self.pods.insert(item.key().clone(), OnNode { node, refers });
+        let refers = refers.into_iter().map(|(what, namespace, name)| {
+            let edge = Edge { node: node.into(), what, namespace: namespace.into(), name: name.into() };
+            let edge = self.edges.get_key_value(&edge).map_or_else(|| Arc::new(edge), |(known, _)| known.clone());
+            *self.edges.entry(edge.clone()).or_default() += 1;
+            edge
+        });
+        let refers = refers.collect();
+        self.pods.insert(item.key().clone(), OnNode { node: node.into(), refers });
     }
 
     fn remove(&mut self, key: &str) {
         let Some(pod) = self.pods.remove(key) else { return };
-        for (what, namespace, name) in pod.refers {
-            let edge = (pod.node.clone(), what, namespace, name);
+        for edge in pod.refers {
             if let Some(count) = self.edges.get_mut(&edge) {
                 *count -= 1;
                 if *count == 0 {
