@@ -1,6 +1,7 @@
 //! The cached objects of one kind, found by key, by owner, by namespace and by the kind's own terms.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,8 +21,9 @@ pub struct Cache<K> {
 
 struct Inner<K> {
     objects: HashMap<Arc<Key>, Kept<K>>,
-    /// What is found under a term: mostly one.
-    index: HashMap<Box<str>, Few<Arc<Key>>>,
+    /// What is found under a term: mostly one. Terms are remembered by fingerprints: each object has some of its own.
+    index: HashMap<u64, Few<Arc<Key>>>,
+    fingerprints: RandomState,
 }
 
 /// What happened to one object. At least one side is there.
@@ -51,7 +53,11 @@ impl<K: Typed> Change<K> {
 
 impl<K> Default for Cache<K> {
     fn default() -> Self {
-        Cache { inner: RwLock::new(Inner { objects: HashMap::new(), index: HashMap::new() }), awake: Mutex::default(), dictionary: Dictionary::default() }
+        Cache {
+            inner: RwLock::new(Inner { objects: HashMap::new(), index: HashMap::new(), fingerprints: RandomState::new() }),
+            awake: Mutex::default(),
+            dictionary: Dictionary::default(),
+        }
     }
 }
 
@@ -81,7 +87,7 @@ impl<K: Typed> Cache<K> {
     /// The objects found under a term of [`Typed::index`], in the order of their names.
     pub fn by(&self, term: &str) -> Vec<Arc<K>> {
         let inner = self.inner.read();
-        inner.index.get(term).iter().flat_map(|keys| keys.iter()).filter_map(|key| inner.objects.get(key).map(|o| self.wake(key, o))).collect()
+        inner.found(term).into_iter().flat_map(|keys| keys.iter()).filter_map(|key| inner.objects.get(key).map(|o| self.wake(key, o))).collect()
     }
 
     fn wake(&self, key: &Arc<Key>, object: &Kept<K>) -> Arc<K> {
@@ -94,7 +100,7 @@ impl<K: Typed> Cache<K> {
 
     /// How many objects are found under a term.
     pub fn count(&self, term: &str) -> usize {
-        self.inner.read().index.get(term).map_or(0, Few::len)
+        self.inner.read().found(term).map_or(0, Few::len)
     }
 
     /// The objects in a namespace.
@@ -125,11 +131,6 @@ impl<K: Typed> Cache<K> {
         self.awake.lock().append(&mut left);
     }
 
-    /// The keys of all objects.
-    pub(crate) fn keys(&self) -> Vec<Arc<Key>> {
-        self.inner.read().objects.keys().cloned().collect()
-    }
-
     /// Puts an object in; `None` if the cache holds this version of it already.
     pub(crate) fn apply(&self, object: K) -> Option<Change<K>> {
         let key = Key::of(object.metadata());
@@ -152,9 +153,10 @@ impl<K: Typed> Cache<K> {
             inner.unindex(&key, old, &terms);
         }
         for term in terms {
-            match inner.index.get_mut(&*term) {
+            let term = inner.fingerprints.hash_one(term);
+            match inner.index.get_mut(&term) {
                 Some(keys) => keys.insert(key.clone()),
-                None => _ = inner.index.insert(term.into(), Few::One(key.clone())),
+                None => _ = inner.index.insert(term, Few::One(key.clone())),
             }
         }
         inner.objects.insert(key, Kept::new(new.clone()));
@@ -172,12 +174,17 @@ impl<K: Typed> Cache<K> {
 }
 
 impl<K: Typed> Inner<K> {
+    fn found(&self, term: &str) -> Option<&Few<Arc<Key>>> {
+        self.index.get(&self.fingerprints.hash_one(term))
+    }
+
     fn unindex(&mut self, key: &Arc<Key>, old: &K, keep: &[String]) {
         let mut terms = Vec::new();
         terms_of(old, &mut terms);
         for term in terms.into_iter().filter(|t| !keep.contains(t)) {
-            if self.index.get_mut(&*term).is_some_and(|keys| !keys.remove(key)) {
-                self.index.remove(&*term);
+            let term = self.fingerprints.hash_one(term);
+            if self.index.get_mut(&term).is_some_and(|keys| !keys.remove(key)) {
+                self.index.remove(&term);
             }
         }
     }

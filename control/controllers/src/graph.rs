@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use parking_lot::RwLock;
+use serde::Serialize;
 
 use crate::few::Few;
 use crate::resource::{Key, Resource, Target, namespace, uid};
+
+/// At most so many words of references are shared; people may write any.
+const MOST_WORDS: usize = 1024;
 
 /// One object.
 #[derive(Clone, Debug)]
@@ -18,10 +22,25 @@ pub struct Node {
     pub name: Box<str>,
     pub uid: Arc<str>,
     pub resource_version: Box<str>,
-    pub owners: Box<[OwnerReference]>,
+    pub owners: Box<[Owner]>,
     pub finalizers: Box<[String]>,
     /// It has a deletionTimestamp.
     pub deleting: bool,
+}
+
+/// A reference to an owner, which shares what the graph has already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "an OwnerReference's own names")]
+pub struct Owner {
+    pub api_version: Arc<str>,
+    pub kind: Arc<str>,
+    pub name: Box<str>,
+    pub uid: Arc<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_owner_deletion: Option<bool>,
 }
 
 impl Node {
@@ -53,6 +72,8 @@ struct Inner {
     nodes: HashMap<Arc<str>, Arc<Node>>,
     dependents: HashMap<Arc<str>, Few<Arc<str>>>,
     namespaces: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// `apiVersion`s and kinds of owners.
+    words: BTreeSet<Arc<str>>,
     /// Kinds that are watched, by (group, kind).
     resources: BTreeMap<(String, String), Arc<Resource>>,
 }
@@ -88,6 +109,13 @@ impl Graph {
     pub fn resource(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
         self.inner.read().resources.get(&(group.to_owned(), kind.to_owned())).cloned()
+    }
+
+    /// The objects of a kind: their uids by their names.
+    pub(crate) fn of(&self, resource: &Resource) -> HashMap<Key, Arc<str>> {
+        let inner = self.inner.read();
+        let ours = inner.nodes.values().filter(|node| *node.resource == *resource);
+        ours.map(|node| (Key::new(&*node.namespace, &*node.name), node.uid.clone())).collect()
     }
 
     /// All watched kinds that live in namespaces.
@@ -144,10 +172,7 @@ impl Graph {
         for owner in &node.owners {
             match inner.dependents.get_mut(&*owner.uid) {
                 Some(of) => of.insert(node.uid.clone()),
-                None => {
-                    let owner = inner.nodes.get(&*owner.uid).map_or_else(|| owner.uid.as_str().into(), |known| known.uid.clone());
-                    inner.dependents.insert(owner, Few::One(node.uid.clone()));
-                }
+                None => _ = inner.dependents.insert(owner.uid.clone(), Few::One(node.uid.clone())),
             }
         }
         if !node.namespace.is_empty() && old.is_none() {
@@ -181,8 +206,33 @@ impl Inner {
         }
     }
 
+    fn word(&mut self, word: &str) -> Arc<str> {
+        if let Some(known) = self.words.get(word) {
+            return known.clone();
+        }
+        if self.words.len() >= MOST_WORDS {
+            self.words.clear();
+        }
+        let word: Arc<str> = word.into();
+        self.words.insert(word.clone());
+        word
+    }
+
+    fn owner(&mut self, reference: &OwnerReference) -> Owner {
+        let known =
+            self.nodes.get_key_value(&*reference.uid).map(|(uid, _)| uid).or_else(|| self.dependents.get_key_value(&*reference.uid).map(|(uid, _)| uid));
+        Owner {
+            uid: known.map_or_else(|| reference.uid.as_str().into(), Arc::clone),
+            api_version: self.word(&reference.api_version),
+            kind: self.word(&reference.kind),
+            name: reference.name.as_str().into(),
+            controller: reference.controller,
+            block_owner_deletion: reference.block_owner_deletion,
+        }
+    }
+
     /// An object, which shares what is known already.
-    fn node(&self, resource: &Arc<Resource>, meta: &ObjectMeta, old: Option<&Node>) -> Node {
+    fn node(&mut self, resource: &Arc<Resource>, meta: &ObjectMeta, old: Option<&Node>) -> Node {
         let namespace = namespace(meta);
         Node {
             resource: resource.clone(),
@@ -190,7 +240,7 @@ impl Inner {
             name: meta.name.as_deref().unwrap_or_default().into(),
             uid: old.map_or_else(|| uid(meta).into(), |old| old.uid.clone()),
             resource_version: meta.resource_version.as_deref().unwrap_or_default().into(),
-            owners: meta.owner_references.clone().unwrap_or_default().into(),
+            owners: meta.owner_references.iter().flatten().map(|owner| self.owner(owner)).collect(),
             finalizers: meta.finalizers.clone().unwrap_or_default().into(),
             deleting: meta.deletion_timestamp.is_some(),
         }

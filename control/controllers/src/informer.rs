@@ -1,6 +1,5 @@
 //! Lists and watches one kind into the [`World`], for ever.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,15 +24,12 @@ const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=met
 /// Keeps a kind that is cached whole.
 pub(crate) async fn whole<K: Place>(client: Client, world: Arc<World>, token: CancellationToken) {
     let resource = Arc::new(Resource::of::<K>());
-    let known = K::place(&world).keys().into_iter().map(|k| ((*k).clone(), String::new())).collect();
-    Informer::<Whole<K>> { client, progress: world.declare(&resource), resource, world, known, sink: std::marker::PhantomData }.run(token).await;
+    Informer::<Whole<K>> { client, progress: world.declare(&resource), resource, world, sink: std::marker::PhantomData }.run(token).await;
 }
 
 /// Keeps the metadata of a kind.
 pub(crate) async fn metadata(client: Client, world: Arc<World>, resource: Arc<Resource>, token: CancellationToken) {
-    Informer::<MetadataOnly> { client, progress: world.declare(&resource), resource, world, known: HashMap::new(), sink: std::marker::PhantomData }
-        .run(token)
-        .await;
+    Informer::<MetadataOnly> { client, progress: world.declare(&resource), resource, world, sink: std::marker::PhantomData }.run(token).await;
 }
 
 /// Where what is seen goes.
@@ -100,8 +96,6 @@ struct Informer<S> {
     progress: Arc<Progress>,
     resource: Arc<Resource>,
     world: Arc<World>,
-    /// The uids of all objects seen and not gone.
-    known: HashMap<Key, String>,
     sink: std::marker::PhantomData<S>,
 }
 
@@ -163,7 +157,8 @@ impl<S: Sink> Informer<S> {
     /// Lists all objects, and gives the revision from which to watch.
     async fn list(&mut self) -> Result<String, kube::Error> {
         let mut proceed = String::new();
-        let mut seen: HashMap<Key, String> = HashMap::new();
+        // What goes while nobody looks, and what was made anew by then.
+        let mut before = self.world.graph.of(&self.resource);
         loop {
             let mut path = format!("{}?limit={PAGE}", self.resource.path(""));
             if !proceed.is_empty() {
@@ -172,19 +167,18 @@ impl<S: Sink> Informer<S> {
             }
             let page: Page<S::Object> = self.client.request(request(path, S::ACCEPT.map(|a| a.0))).await?;
             for object in page.items {
-                seen.insert(Key::of(S::meta(&object)), crate::resource::uid(S::meta(&object)).to_owned());
+                let key = Key::of(S::meta(&object));
+                if let Some(known) = before.remove(&key).filter(|uid| **uid != *crate::resource::uid(S::meta(&object))) {
+                    S::remove(&self.world, &key, &known);
+                }
                 self.apply(object);
             }
             match page.metadata.continue_.filter(|c| !c.is_empty()) {
                 Some(more) => proceed = more,
                 None => {
-                    self.known.retain(|key, uid| {
-                        let stays = seen.contains_key(key);
-                        if !stays {
-                            S::remove(&self.world, key, uid);
-                        }
-                        stays
-                    });
+                    for (key, uid) in before {
+                        S::remove(&self.world, &key, &uid);
+                    }
                     let revision = page.metadata.resource_version.unwrap_or_default();
                     self.progress.reach(revision.parse().unwrap_or(1).max(1));
                     return Ok(revision);
@@ -208,10 +202,7 @@ impl<S: Sink> Informer<S> {
                 }
                 Ok(WatchEvent::Deleted(object)) => {
                     let (key, uid) = (Key::of(S::meta(&object)), crate::resource::uid(S::meta(&object)).to_owned());
-                    self.move_to(position, S::meta(&object).resource_version.clone(), |me| {
-                        me.known.remove(&key);
-                        S::remove(&me.world, &key, &uid);
-                    });
+                    self.move_to(position, S::meta(&object).resource_version.clone(), |me| S::remove(&me.world, &key, &uid));
                 }
                 Ok(WatchEvent::Bookmark(mark)) => self.move_to(position, Some(mark.metadata.resource_version), |_| {}),
                 Ok(WatchEvent::Error(status)) if status.code == 410 => return Ok(Ended::Relist),
@@ -233,12 +224,7 @@ impl<S: Sink> Informer<S> {
         }
     }
 
-    fn apply(&mut self, object: S::Object) {
-        let (key, uid) = (Key::of(S::meta(&object)), crate::resource::uid(S::meta(&object)).to_owned());
-        let before = self.known.insert(key.clone(), uid.clone());
-        if let Some(before) = before.filter(|b| !b.is_empty() && *b != uid) {
-            S::remove(&self.world, &key, &before); // deleted and made anew while nobody looked
-        }
+    fn apply(&self, object: S::Object) {
         S::apply(&self.world, &self.resource, object);
     }
 }

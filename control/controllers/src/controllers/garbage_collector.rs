@@ -5,12 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
 
 use crate::action::Action;
 use crate::controllers::Controller;
-use crate::graph::Node;
+use crate::graph::{Node, Owner};
 use crate::queue::Queue;
 use crate::resource::{Key, Target};
 use crate::world::{Turn, World};
@@ -40,7 +39,7 @@ impl Controller for GarbageCollector {
                 // Whose owner went must look for itself; an owner that waits for this one may go on.
                 None => {
                     world.graph.dependents(&node.uid).iter().for_each(|d| add(Key::new("", &*d.uid)));
-                    node.owners.iter().for_each(|o| add(Key::new("", o.uid.clone())));
+                    node.owners.iter().for_each(|o| add(Key::new("", &*o.uid)));
                 }
                 Some(new) => {
                     let owners_changed = change.old.as_ref().is_none_or(|old| old.owners != new.owners);
@@ -48,7 +47,7 @@ impl Controller for GarbageCollector {
                         add(key());
                     }
                     if owners_changed && let Some(old) = &change.old {
-                        old.owners.iter().for_each(|o| add(Key::new("", o.uid.clone())));
+                        old.owners.iter().for_each(|o| add(Key::new("", &*o.uid)));
                     }
                     // Dependents of an owner that begins to wait for them begin to go.
                     if new.deleting && new.held_by(FOREGROUND) {
@@ -118,7 +117,13 @@ fn follow(node: &Node, world: &World) -> Vec<Action> {
         let namespace = if resource.namespaced { node.namespace.to_string() } else { String::new() };
         let is_absurd = resource.namespaced && namespace.is_empty();
         if !is_absurd {
-            unless.push(Target { resource: (*resource).clone(), namespace, name: owner.name.clone(), uid: Some(owner.uid.clone()), resource_version: None });
+            unless.push(Target {
+                resource: (*resource).clone(),
+                namespace,
+                name: owner.name.to_string(),
+                uid: Some(owner.uid.to_string()),
+                resource_version: None,
+            });
         }
     }
     if solid {
@@ -126,7 +131,7 @@ fn follow(node: &Node, world: &World) -> Vec<Action> {
         if absent.is_empty() && waiting.is_empty() {
             return Vec::new();
         }
-        let gone: Vec<String> = absent.iter().chain(&waiting).map(|o| o.uid.clone()).collect();
+        let gone: Vec<Arc<str>> = absent.iter().chain(&waiting).map(|o| o.uid.clone()).collect();
         return vec![without_owners(node, |o| gone.contains(&o.uid))];
     }
     let has_dependents = !world.graph.dependents(&node.uid).is_empty();
@@ -140,13 +145,13 @@ fn follow(node: &Node, world: &World) -> Vec<Action> {
 }
 
 /// Whether a reference means this object: of its kind, and of the dependent's namespace or none.
-fn same_object(dependent: &Node, owner: &OwnerReference, is: &Node) -> bool {
+fn same_object(dependent: &Node, owner: &Owner, is: &Node) -> bool {
     let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
-    is.resource.kind == owner.kind && is.resource.group == group && (is.namespace.is_empty() || is.namespace == dependent.namespace)
+    *is.resource.kind == *owner.kind && is.resource.group == group && (is.namespace.is_empty() || is.namespace == dependent.namespace)
 }
 
-fn without_owners(node: &Node, gone: impl Fn(&OwnerReference) -> bool) -> Action {
-    let owners: Vec<&OwnerReference> = node.owners.iter().filter(|o| !gone(o)).collect();
+fn without_owners(node: &Node, gone: impl Fn(&Owner) -> bool) -> Action {
+    let owners: Vec<&Owner> = node.owners.iter().filter(|o| !gone(o)).collect();
     Action::patch(node.target(), json!({"metadata": {"ownerReferences": owners}}))
 }
 
