@@ -5,6 +5,7 @@
 mod few;
 mod name;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -97,32 +98,38 @@ type Name = (Arc<str>, Arc<str>);
 
 struct ServiceRecord {
     target: Target,
-    ports: Vec<Port>,
+    ports: Box<[Port]>,
 }
 
 enum Target {
-    ClusterIps(Vec<Ipv4Addr>),
+    ClusterIps(Box<[Ipv4Addr]>),
     Headless,
-    External(String),
+    External(Box<str>),
 }
 
 #[derive(Clone, PartialEq, Eq)]
 struct Port {
-    name: String,
+    name: Box<str>,
     /// `tcp` or `udp` or `sctp`.
-    proto: String,
+    proto: &'static str,
     port: u16,
 }
 
 struct SliceRecord {
-    ports: Vec<Port>,
-    endpoints: Vec<EndpointRecord>,
+    ports: Box<[Port]>,
+    endpoints: Box<[EndpointRecord]>,
 }
 
 struct EndpointRecord {
     ip: Ipv4Addr,
+    hostname: Option<Box<str>>,
+}
+
+impl EndpointRecord {
     /// Its hostname, else its address with dashes.
-    label: String,
+    fn label(&self) -> Cow<'_, str> {
+        self.hostname.as_deref().map_or_else(|| self.ip.to_string().replace('.', "-").into(), Cow::Borrowed)
+    }
 }
 
 /// The version of the specification that the names follow.
@@ -161,7 +168,7 @@ impl Records {
     pub fn apply_service(&mut self, service: &Service) {
         let (Some(namespace), Some(name)) = (&service.metadata.namespace, &service.metadata.name) else { return };
         self.delete_service(namespace, name);
-        let key: Name = (namespace.as_str().into(), name.as_str().into());
+        let key = self.name(namespace, name);
         let record = ServiceRecord::of(service);
         if let Target::ClusterIps(ips) = &record.target {
             for ip in ips {
@@ -193,13 +200,14 @@ impl Records {
         self.delete_slice(namespace, name);
         let service = slice.metadata.labels.as_ref().and_then(|labels| labels.get("kubernetes.io/service-name"));
         let Some(service) = service.filter(|_| slice.address_type == "IPv4") else { return };
-        let owner: Name = (namespace.as_str().into(), service.as_str().into());
+        let owner = self.name(namespace, service);
         let record = SliceRecord::of(slice);
         for endpoint in &record.endpoints {
             *self.by_endpoint.entry(endpoint.ip).or_default().entry(owner.clone(), || 0) += 1;
         }
-        self.owners.insert((namespace.as_str().into(), name.as_str().into()), owner.clone());
-        self.slices.entry(owner).or_default().entry(name.as_str().into(), || record);
+        let slice: Arc<str> = name.as_str().into();
+        self.owners.insert((owner.0.clone(), slice.clone()), owner.clone());
+        self.slices.entry(owner).or_default().entry(slice, || record);
     }
 
     /// An EndpointSlice was deleted.
@@ -222,6 +230,14 @@ impl Records {
                 self.by_endpoint.remove(&endpoint.ip);
             }
         }
+    }
+
+    /// A Service's name, which shares what is known already.
+    fn name(&self, namespace: &str, service: &str) -> Name {
+        let namespace = self.namespaces.get(namespace).map_or_else(|| namespace.into(), Arc::clone);
+        let name: Name = (namespace, service.into());
+        let known = self.services.get_key_value(&name).map(|(known, _)| known).or_else(|| self.slices.get_key_value(&name).map(|(known, _)| known));
+        known.cloned().unwrap_or(name)
     }
 
     /// Namespace and name of every known Service: what a re-list compares with.
@@ -277,7 +293,7 @@ impl Records {
         let Some(record) = self.services.get(&key) else { return Answer::NoName };
         match &record.target {
             Target::External(target) => match kind {
-                Kind::A | Kind::Cname | Kind::Other => found([Data::Cname(target.clone())]),
+                Kind::A | Kind::Cname | Kind::Other => found([Data::Cname(target.to_string())]),
                 _ => Answer::NoData,
             },
             _ if kind == Kind::Srv => self.srv(&key, record, |_| true),
@@ -295,14 +311,14 @@ impl Records {
         if !self.services.contains_key(&key) {
             return Answer::NoName;
         }
-        let ips: BTreeSet<Ipv4Addr> = self.endpoints(&key).filter(|(_, endpoint)| endpoint.label == label).map(|(_, endpoint)| endpoint.ip).collect();
+        let ips: BTreeSet<Ipv4Addr> = self.endpoints(&key).filter(|(_, endpoint)| endpoint.label() == label).map(|(_, endpoint)| endpoint.ip).collect();
         if ips.is_empty() { Answer::NoName } else { only(kind, Kind::A, ips.into_iter().map(Data::A)) }
     }
 
     fn port(&self, namespace: &str, service: &str, port: &str, proto: &str, kind: Kind) -> Answer {
         let key: Name = (namespace.into(), service.into());
         let Some(record) = self.services.get(&key) else { return Answer::NoName };
-        match self.srv(&key, record, |there| there.name == port && there.proto == proto) {
+        match self.srv(&key, record, |there| *there.name == *port && there.proto == proto) {
             Answer::NoData => Answer::NoName,
             found if kind == Kind::Srv => found,
             _ => Answer::NoData,
@@ -320,7 +336,7 @@ impl Records {
             }
             Target::Headless => {
                 for (slice, endpoint) in self.endpoints(key) {
-                    let target = format!("{}.{base}", endpoint.label);
+                    let target = format!("{}.{base}", endpoint.label());
                     targets.extend(slice.ports.iter().filter(|port| wanted(port)).map(|port| (port.port, target.clone())));
                     additional.insert((target, endpoint.ip));
                 }
@@ -340,7 +356,8 @@ impl Records {
         }
         let Some(owners) = self.by_endpoint.get(&ip) else { return Answer::Elsewhere };
         let names = owners.keys().filter(|owner| self.services.contains_key(*owner)).flat_map(|owner| {
-            let labels: BTreeSet<&str> = self.endpoints(owner).filter(|(_, endpoint)| endpoint.ip == ip).map(|(_, endpoint)| &*endpoint.label).collect();
+            let labels: BTreeSet<Cow<'_, str>> =
+                self.endpoints(owner).filter(|(_, endpoint)| endpoint.ip == ip).map(|(_, endpoint)| endpoint.label()).collect();
             labels.into_iter().map(|label| Data::Ptr(format!("{label}.{}", self.service_name(owner)))).collect::<Vec<_>>()
         });
         match names.collect::<Vec<_>>() {
@@ -359,7 +376,7 @@ impl Records {
 
     fn dns_ips(&self) -> Vec<Ipv4Addr> {
         match self.services.get(&("kube-system".into(), "kube-dns".into())).map(|record| &record.target) {
-            Some(Target::ClusterIps(ips)) => ips.clone(),
+            Some(Target::ClusterIps(ips)) => ips.to_vec(),
             _ => Vec::new(),
         }
     }
@@ -380,7 +397,7 @@ impl ServiceRecord {
         let spec = service.spec.as_ref().unwrap_or(&nothing);
         let ips = spec.cluster_ips.clone().unwrap_or_else(|| spec.cluster_ip.iter().cloned().collect());
         let target = match spec.type_.as_deref() {
-            Some("ExternalName") => Target::External(spec.external_name.as_deref().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase()),
+            Some("ExternalName") => Target::External(spec.external_name.as_deref().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase().into()),
             _ if ips.iter().any(|ip| ip == "None") => Target::Headless,
             _ => Target::ClusterIps(ips.iter().filter_map(|ip| ip.parse().ok()).collect()),
         };
@@ -392,7 +409,8 @@ impl ServiceRecord {
 impl Port {
     fn of(name: Option<&str>, proto: Option<&str>, port: Option<i32>) -> Option<Port> {
         let port = port?.try_into().ok()?;
-        Some(Port { name: name.unwrap_or_default().to_owned(), proto: proto.unwrap_or("TCP").to_ascii_lowercase(), port })
+        let proto = ["tcp", "udp", "sctp"].into_iter().find(|known| known.eq_ignore_ascii_case(proto.unwrap_or("TCP")))?;
+        Some(Port { name: name.unwrap_or_default().into(), proto, port })
     }
 }
 
@@ -406,7 +424,7 @@ impl SliceRecord {
                 .addresses
                 .iter()
                 .filter_map(|ip| ip.parse::<Ipv4Addr>().ok())
-                .map(move |ip| EndpointRecord { ip, label: hostname.map_or_else(|| ip.to_string().replace('.', "-"), str::to_ascii_lowercase) })
+                .map(move |ip| EndpointRecord { ip, hostname: hostname.map(|name| name.to_ascii_lowercase().into()) })
         });
         SliceRecord { ports: ports.collect(), endpoints: endpoints.collect() }
     }

@@ -108,10 +108,10 @@ struct Slot {
 #[derive(Default)]
 struct State {
     exists: bool,
-    ports: Vec<Port>,
+    ports: Box<[Port]>,
     affinity: Option<Duration>,
     external_name: Option<Arc<str>>,
-    fronts: Vec<Front>,
+    fronts: Box<[Front]>,
 }
 
 struct Port {
@@ -119,7 +119,7 @@ struct Port {
     proto: Proto,
     port: u16,
     node_port: Option<u16>,
-    endpoints: Vec<Endpoint>,
+    endpoints: Box<[Endpoint]>,
     next: AtomicUsize,
 }
 
@@ -143,6 +143,7 @@ impl Services {
     pub fn apply_service(&self, service: &Service) {
         let Some(name) = name_of(&service.metadata.namespace, &service.metadata.name) else { return };
         let mut known = self.known.lock();
+        let name = known.name(name);
         known.services.insert(name.clone(), ServiceSpec::of(service));
         self.rebuild(&mut known, &name);
     }
@@ -162,8 +163,9 @@ impl Services {
         let Some(service) = service.filter(|_| slice.address_type == "IPv4") else {
             return self.delete_slice(&name.0, &name.1);
         };
-        let service: Name = (name.0.clone(), service.as_str().into());
         let mut known = self.known.lock();
+        let service = known.name((name.0, service.as_str().into()));
+        let name: Name = (service.0.clone(), name.1);
         if let Some(before) = known.owners.insert(name.clone(), service.clone()).filter(|before| *before != service) {
             known.take_slice(&before, &name.1);
             self.rebuild(&mut known, &before);
@@ -263,6 +265,11 @@ impl Services {
 }
 
 impl Known {
+    /// A Service's name, which shares what is known already.
+    fn name(&self, name: Name) -> Name {
+        self.slots.get_key_value(&name).map_or(name, |(known, _)| known.clone())
+    }
+
     fn slot(&mut self, name: &Name) -> Arc<Slot> {
         let new = || Arc::new(Slot { state: ArcSwap::default(), affinity: Mutex::default() });
         self.slots.entry(name.clone()).or_insert_with(new).clone()
@@ -356,7 +363,7 @@ impl Backend {
     /// The endpoints that it can pick from now.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         let state = self.slot.state.load();
-        state.port(&self.port).map(|port| port.endpoints.clone()).unwrap_or_default()
+        state.port(&self.port).map(|port| port.endpoints.to_vec()).unwrap_or_default()
     }
 }
 
@@ -365,7 +372,7 @@ static EPOCH: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::n
 
 impl State {
     fn of(spec: &ServiceSpec, slices: Option<&Vec<(Arc<str>, Slice)>>) -> State {
-        let ports: Vec<Port> = spec
+        let ports: Box<[Port]> = spec
             .ports
             .iter()
             .map(|port| Port {
@@ -378,11 +385,11 @@ impl State {
             })
             .collect();
         let mut fronts = Vec::new();
-        for port in &ports {
+        for port in &*ports {
             fronts.extend(spec.addresses.iter().map(|ip| Front { ip: Some(*ip), port: port.port, proto: port.proto }));
             fronts.extend(port.node_port.map(|node_port| Front { ip: None, port: node_port, proto: port.proto }));
         }
-        State { exists: true, ports, affinity: spec.affinity, external_name: spec.external_name.clone(), fronts }
+        State { exists: true, ports, affinity: spec.affinity, external_name: spec.external_name.clone(), fronts: fronts.into() }
     }
 
     fn port(&self, port: &PortRef) -> Option<&Port> {

@@ -12,8 +12,8 @@ use super::Endpoint;
 use crate::Proto;
 
 pub(super) struct ServiceSpec {
-    pub(super) addresses: Vec<Ipv4Addr>,
-    pub(super) ports: Vec<ServicePort>,
+    pub(super) addresses: Box<[Ipv4Addr]>,
+    pub(super) ports: Box<[ServicePort]>,
     pub(super) affinity: Option<Duration>,
     pub(super) external_name: Option<Arc<str>>,
 }
@@ -26,19 +26,32 @@ pub(super) struct ServicePort {
 }
 
 pub(super) struct Slice {
-    pub(super) ports: Vec<(Arc<str>, Proto, Option<u16>)>,
-    pub(super) endpoints: Vec<(Ipv4Addr, bool /* ready */, bool /* serving while terminating */, Option<Arc<str>>)>,
+    ports: Box<[SlicePort]>,
+    endpoints: Box<[SliceEndpoint]>,
+}
+
+struct SlicePort {
+    name: Arc<str>,
+    proto: Proto,
+    target: Option<u16>,
+}
+
+struct SliceEndpoint {
+    ip: Ipv4Addr,
+    ready: bool,
+    serving_while_terminating: bool,
+    node: Option<Arc<str>>,
 }
 
 impl ServicePort {
-    pub(super) fn endpoints(&self, slices: &[(Arc<str>, Slice)]) -> Vec<Endpoint> {
+    pub(super) fn endpoints(&self, slices: &[(Arc<str>, Slice)]) -> Box<[Endpoint]> {
         let (mut ready, mut serving) = (Vec::new(), Vec::new());
         let mut seen = HashSet::new();
         for (_, slice) in slices {
-            for target in slice.ports.iter().filter(|(name, proto, _)| *name == self.name && *proto == self.proto).filter_map(|(.., target)| *target) {
-                for (ip, is_ready, is_serving, node) in &slice.endpoints {
+            for target in slice.ports.iter().filter(|p| p.name == self.name && p.proto == self.proto).filter_map(|p| p.target) {
+                for SliceEndpoint { ip, ready: is_ready, serving_while_terminating, node } in &slice.endpoints {
                     let address = SocketAddr::V4(SocketAddrV4::new(*ip, target));
-                    let list = match (is_ready, is_serving) {
+                    let list = match (is_ready, serving_while_terminating) {
                         (true, _) => &mut ready,
                         (false, true) => &mut serving,
                         _ => continue,
@@ -49,7 +62,7 @@ impl ServicePort {
                 }
             }
         }
-        if ready.is_empty() { serving } else { ready }
+        if ready.is_empty() { serving } else { ready }.into()
     }
 }
 
@@ -64,7 +77,7 @@ impl ServiceSpec {
         let all = cluster_ips.iter().chain(spec.external_ips.iter().flatten()).chain(vips);
         let timeout = spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref()?.timeout_seconds).unwrap_or(10_800);
         ServiceSpec {
-            addresses: if external { Vec::new() } else { all.filter_map(|ip| ip.parse().ok()).collect() },
+            addresses: if external { Box::default() } else { all.filter_map(|ip| ip.parse().ok()).collect() },
             ports: spec.ports.iter().flatten().filter_map(ServicePort::of).collect(),
             affinity: (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| Duration::from_secs(timeout.max(1) as u64)),
             external_name: if external { spec.external_name.as_deref().map(Into::into) } else { None },
@@ -86,16 +99,19 @@ impl ServicePort {
 impl Slice {
     pub(super) fn of(slice: &EndpointSlice) -> Slice {
         let ports = slice.ports.iter().flatten().filter_map(|port| {
-            let number = port.port.and_then(|port| port.try_into().ok());
-            Some((port.name.as_deref().unwrap_or_default().into(), proto_of(port.protocol.as_deref())?, number))
+            Some(SlicePort {
+                name: port.name.as_deref().unwrap_or_default().into(),
+                proto: proto_of(port.protocol.as_deref())?,
+                target: port.port.and_then(|port| port.try_into().ok()),
+            })
         });
         let endpoints = slice.endpoints.iter().flatten().flat_map(|endpoint| {
             let conditions = endpoint.conditions.clone().unwrap_or_default();
             let ready = conditions.ready.unwrap_or(true);
-            let serving = conditions.serving.unwrap_or(ready) && conditions.terminating.unwrap_or(false);
+            let serving_while_terminating = conditions.serving.unwrap_or(ready) && conditions.terminating.unwrap_or(false);
             let node: Option<Arc<str>> = endpoint.node_name.as_deref().map(Into::into);
             // Only the first address of an endpoint counts.
-            endpoint.addresses.first().and_then(|ip| ip.parse().ok()).map(|ip| (ip, ready, serving, node))
+            endpoint.addresses.first().and_then(|ip| ip.parse().ok()).map(|ip| SliceEndpoint { ip, ready, serving_while_terminating, node })
         });
         Slice { ports: ports.collect(), endpoints: endpoints.collect() }
     }
