@@ -3,7 +3,6 @@
 use super::resolve::{Place, open_beneath};
 use rustix::fs::{self as rfs, Mode, OFlags};
 use rustix::io::Errno;
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -19,7 +18,7 @@ pub(super) enum Source {
 }
 
 pub(super) struct Mount {
-    pub(super) target: String,
+    pub(super) target: Box<str>,
     pub(super) source: Source,
     pub(super) read_only: bool,
 }
@@ -38,17 +37,16 @@ impl Node {
     }
 }
 
-/// Mounts are few: a map for the exact target, a scan for "is an ancestor of".
+/// Mounts are few, and looked through; of two at one path the later one counts.
 pub struct MountTable {
     pub(super) mounts: Vec<Mount>,
-    pub(super) by_path: HashMap<String, usize>,
 }
 
 impl MountTable {
     /// A table with `root` (a folder of the host) at `/`. With `read_only`, mount points must exist in it already.
     pub fn new(root: &Path, read_only: bool) -> io::Result<Self> {
         let dir = Arc::new(File::open(root)?);
-        Ok(Self { mounts: vec![Mount { target: String::new(), source: Source::Dir(dir), read_only }], by_path: HashMap::from([(String::new(), 0)]) })
+        Ok(Self { mounts: vec![Mount { target: Box::default(), source: Source::Dir(dir), read_only }] })
     }
 
     /// Mounts a host file or folder. As a container runtime does, it creates the mount point (a stub) in what lies
@@ -82,7 +80,7 @@ impl MountTable {
             cur = match place {
                 Place::Dir(n) => n,
                 Place::FileMount(m) if last => {
-                    let t = self.mounts[m].target.clone();
+                    let t = self.mounts[m].target.to_string();
                     return self.insert(t, source, is_dir, read_only);
                 }
                 Place::FileMount(_) => return Err(Errno::NOTDIR.into()),
@@ -106,18 +104,22 @@ impl MountTable {
     }
 
     fn insert(&mut self, target: String, source: Arc<File>, is_dir: bool, read_only: bool) -> io::Result<()> {
-        self.by_path.insert(target.clone(), self.mounts.len());
-        self.mounts.push(Mount { target, source: if is_dir { Source::Dir(source) } else { Source::File(source) }, read_only });
+        self.mounts.push(Mount { target: target.into(), source: if is_dir { Source::Dir(source) } else { Source::File(source) }, read_only });
         Ok(())
     }
 
     pub(crate) fn root(&self) -> Node {
-        self.mount_root(self.by_path[""]).unwrap()
+        self.mount_root(self.at("").unwrap_or_default()).unwrap()
+    }
+
+    /// What is mounted at just this path.
+    pub(super) fn at(&self, path: &str) -> Option<usize> {
+        self.mounts.iter().rposition(|mount| *mount.target == *path)
     }
 
     pub(super) fn mount_root(&self, m: usize) -> io::Result<Node> {
         match &self.mounts[m].source {
-            Source::Dir(d) => Ok(Node { mount: m, path: self.mounts[m].target.clone(), dir: d.clone() }),
+            Source::Dir(d) => Ok(Node { mount: m, path: self.mounts[m].target.to_string(), dir: d.clone() }),
             Source::File(_) => Err(Errno::NOTDIR.into()),
         }
     }

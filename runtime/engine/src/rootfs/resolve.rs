@@ -33,7 +33,7 @@ impl MountTable {
         let full = format!("{}/{rel}", start.path);
         let mut end = full.len();
         while end > start.path.len() {
-            if let Some(&m) = self.by_path.get(&full[..end]) {
+            if let Some(m) = self.at(&full[..end]) {
                 return (Some(m), rel[end - start.path.len() - 1..].trim_start_matches('/'));
             }
             end = full[..end].rfind('/').unwrap_or(0);
@@ -113,7 +113,7 @@ impl MountTable {
                 continue;
             }
             let path = format!("{}/{name}", cur.path);
-            if let Some(&m) = self.by_path.get(&path) {
+            if let Some(m) = self.at(&path) {
                 if last && matches!(self.mounts[m].source, Source::File(_)) {
                     return Ok(Place::FileMount(m));
                 }
