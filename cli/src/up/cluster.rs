@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use wharf_image::{CompileCommand, Images, OwnRegistry};
 use wharf_net::{ClusterNet, ListenerKind, Mode, PodNet, Proto, Scope};
-use wharf_node::{Handlers, KeyValueData, KubeletTls, NativeImage, NodeConfig};
+use wharf_node::{Handlers, KeyValueData, KubeletTls, NativeImage, NodeConfig, ServiceLinks};
 use wharf_server::Identity;
 use wharf_server::pki::{Issued, Pki};
 
@@ -124,7 +124,7 @@ impl Cluster {
         progress.step("API server, on the objects of the data folder");
 
         let handlers = Handlers::new();
-        let key_value = KeyValueData::at(folder.join("keyvalue.redb"));
+        let (key_value, services) = (KeyValueData::at(folder.join("keyvalue.redb")), ServiceLinks::new());
         let (dns, resolver) = names::start(server.client(Identity::service_account("kube-system", "coredns")), &net, &workloads);
         let coredns: Arc<dyn NativeImage> = Arc::new(CoreDns::new(dns));
         let ingress = server.client(Identity::service_account("kube-system", "ingress-nginx"));
@@ -142,7 +142,7 @@ impl Cluster {
                 *address,
                 resolver.clone(),
             );
-            config.key_value = key_value.clone();
+            (config.key_value, config.services) = (key_value.clone(), services.clone());
             config.cluster_ca = pki.ca_certificate().as_bytes().to_vec();
             config.version = wharf_server::VERSION.to_owned();
             config.native = vec![coredns.clone(), ingress.clone()];

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Pod, Taint};
 
-use crate::{Handlers, KeyValueData, NativeImage};
+use crate::{Handlers, KeyValueData, NativeImage, ServiceLinks};
 
 /// How a node is set up.
 pub struct NodeConfig {
@@ -24,6 +24,8 @@ pub struct NodeConfig {
     pub net: Arc<wharf_net::ClusterNet>,
     /// In-process handlers of `wasi:http` containers, shared by all nodes of the process.
     pub handlers: Arc<Handlers>,
+    /// The Services that containers' environments tell of, shared by all nodes of the process.
+    pub services: Arc<ServiceLinks>,
     /// What guests keep by `wasi:keyvalue`, shared by all nodes of the process.
     pub key_value: Arc<KeyValueData>,
     /// The node's own folder: Pods, volumes, logs. Made with mode 0700.
@@ -74,6 +76,7 @@ impl NodeConfig {
     ) -> Self {
         let data_dir = data_dir.into();
         Self {
+            services: ServiceLinks::new(),
             key_value: KeyValueData::at(data_dir.join("keyvalue.redb")),
             name: name.into(),
             client,

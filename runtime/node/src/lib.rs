@@ -56,3 +56,4 @@ pub use keyvalue::KeyValueData;
 pub use kubelet::{KubeletTls, serve_kubelet};
 pub use native::{NativeContainer, NativeImage, NativeWork};
 pub use node::Node;
+pub use services::ServiceLinks;

@@ -23,38 +23,44 @@ pub struct PodNetwork {
     ip: Ipv4Addr,
     node: Ipv4Addr,
     resolver: Arc<dyn Resolver>,
-    names: Names,
+    names: Arc<Names>,
     /// Who holds a port, in words: `pod shop/web`.
     owner: String,
 }
 
-/// How a Pod looks names up.
-#[derive(Debug, Clone, Default)]
+/// How a Pod looks names up. (Files as they are: most Pods never look a name up, and as text they are smallest.)
+#[derive(Debug, Default)]
 pub struct Names {
-    /// Its `resolv.conf`.
-    pub resolv: Resolv,
-    /// What its `/etc/hosts` knows.
-    pub hosts: Vec<(String, IpAddr)>,
-    /// It asks the host's resolver, not the cluster's.
-    pub of_host: bool,
+    resolv: Box<str>,
+    /// The lines of `hosts` that tell of addresses which guests can use.
+    hosts: Box<str>,
+    of_host: bool,
 }
 
 impl Names {
-    /// Reads the names out of a `hosts` file.
-    pub fn parse_hosts(text: &str) -> Vec<(String, IpAddr)> {
-        let line = |line: &str| {
-            let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
-            let ip: Option<IpAddr> = words.next().and_then(|w| w.parse().ok());
-            ip.map(|ip| words.map(|w| (w.to_lowercase(), ip)).collect::<Vec<_>>()).unwrap_or_default()
-        };
-        text.lines().flat_map(line).collect()
+    /// By a Pod's `resolv.conf` and its `hosts` file; `of_host`: it asks the host's resolver, not the cluster's.
+    pub fn new(resolv: &Resolv, hosts: &str, of_host: bool) -> Names {
+        let lines: Vec<&str> = hosts.lines().filter(|line| entries(line).next().is_some()).collect();
+        Names { resolv: resolv.render().into(), hosts: lines.join("\n").into(), of_host }
     }
+
+    /// What the `hosts` file says of a name.
+    fn known(&self, name: &str) -> Vec<IpAddr> {
+        self.hosts.lines().flat_map(entries).filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, ip)| ip.into()).collect()
+    }
+}
+
+/// The names on a line of a `hosts` file, if it is one for an IPv4 address.
+fn entries(line: &str) -> impl Iterator<Item = (&str, Ipv4Addr)> {
+    let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+    let ip: Option<Ipv4Addr> = words.next().and_then(|word| word.parse().ok());
+    ip.into_iter().flat_map(move |ip| words.clone().map(move |word| (word, ip)))
 }
 
 impl PodNetwork {
     /// The network of the Pod with this address.
     pub fn new(net: Arc<ClusterNet>, ip: Ipv4Addr, node: Ipv4Addr, resolver: Arc<dyn Resolver>, names: Names, owner: String) -> Arc<Self> {
-        Arc::new(Self { net, ip, node, resolver, names, owner })
+        Arc::new(Self { net, ip, node, resolver, names: Arc::new(names), owner })
     }
 
     /// The Pod's address.
@@ -138,7 +144,7 @@ async fn resolve(names: &Names, resolver: &dyn Resolver, name: &str) -> Result<V
         return Err(ResolveError::NotFound);
     }
     let bare = name.strip_suffix('.').unwrap_or(&name);
-    let known: Vec<IpAddr> = names.hosts.iter().filter(|(n, ip)| n == bare && ip.is_ipv4()).map(|(_, ip)| *ip).collect();
+    let known = names.known(bare);
     if !known.is_empty() {
         return Ok(known);
     }
@@ -150,7 +156,7 @@ async fn resolve(names: &Names, resolver: &dyn Resolver, name: &str) -> Result<V
         return Ok(found.map(|a| a.ip()).collect());
     }
     let mut failed = false;
-    for candidate in names.resolv.candidates(&name).into_iter().take(MAX_CANDIDATES) {
+    for candidate in Resolv::parse(&names.resolv).candidates(&name).into_iter().take(MAX_CANDIDATES) {
         match resolver.lookup(candidate).await {
             Ok(found) if !found.is_empty() => return Ok(found),
             Ok(_) | Err(LookupError::NotFound) => {}
@@ -249,7 +255,7 @@ pub(crate) mod tests {
             searches: vec!["shop.svc.cluster.local".into(), "svc.cluster.local".into(), "cluster.local".into()],
             options: vec!["ndots:5".into()],
         };
-        let names = Names { resolv, hosts: Names::parse_hosts("10.244.0.5\tweb-0.web web-0\n::1 localhost\n# x y\n"), of_host: false };
+        let names = Names::new(&resolv, "10.244.0.5\tweb-0.web web-0\n::1 localhost\n# x y\n", false);
         PodNetwork::new(net.clone(), ip.parse().unwrap(), "10.88.0.1".parse().unwrap(), Arc::new(OneName), names, "pod shop/web".into())
     }
 

@@ -13,7 +13,6 @@ use crate::logs::Logs;
 use crate::pod::context::Shared;
 use crate::pods::Pods;
 use crate::registration::{Machine, Registration};
-use crate::services::ServiceLinks;
 use crate::streams::Streams;
 use crate::world::etc::Resolv;
 use crate::{Handlers, NodeConfig, NodeError, images, kubelet};
@@ -39,7 +38,7 @@ impl Node {
         let logs = Logs::new(config.data_dir.join("logs"));
         let host = std::fs::read_to_string("/etc/resolv.conf").map(|text| Resolv::parse(&text)).unwrap_or_default();
         let capacity = machine.allocatable(config.max_pods);
-        let shared = Arc::new(Shared::new(config, recorder, logs, ServiceLinks::new(), host, capacity));
+        let shared = Arc::new(Shared::new(config, recorder, logs, host, capacity));
         let pods = Pods::new(shared.clone());
         Ok(Self { shared, pods, machine, events: Arc::new(Mutex::new(Some(events))) })
     }
@@ -48,7 +47,7 @@ impl Node {
     /// later process on the same folder takes them up again.
     pub async fn run(&self, token: CancellationToken) -> Result<(), NodeError> {
         let services = tokio::spawn({
-            let (links, client, token) = (self.shared.services.clone(), self.shared.config.client.clone(), token.clone());
+            let (links, client, token) = (self.shared.config.services.clone(), self.shared.config.client.clone(), token.clone());
             async move { links.run(client, token).await }
         });
         let ended = CancellationToken::new();

@@ -220,7 +220,8 @@ impl Pods {
             context.object.store(object.map(Arc::new));
         }
         let inbox = Arc::new(Inbox::default());
-        let worker = Worker::new(context.clone(), inbox.clone(), pod.clone(), record);
+        // In a piece of memory of its own, for a future has room for what it moves more than once.
+        let worker = Box::new(Worker::new(context.clone(), inbox.clone(), pod.clone(), record));
         self.workers.write().insert(uid.clone(), Entry { inbox: inbox.clone(), context, pod, panics, mirror });
         // Whatever makes a worker panic may do so again.
         let pause = match panics {
@@ -229,7 +230,9 @@ impl Pods {
         };
         let token = tasks.token.clone();
         tasks.spawn(uid, async move {
-            token.run_until_cancelled(tokio::time::sleep(pause)).await;
+            if !pause.is_zero() {
+                Box::pin(token.run_until_cancelled(tokio::time::sleep(pause))).await;
+            }
             worker.run().await;
         });
         inbox

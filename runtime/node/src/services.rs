@@ -33,19 +33,22 @@ impl Known {
     }
 }
 
-/// All Services with a ClusterIP.
+/// All Services with a ClusterIP; nodes of one process share them.
 pub struct ServiceLinks {
     index: RwLock<HashMap<String, BTreeMap<Box<str>, Known>>>,
     synced: watch::Sender<bool>,
+    /// Held by the node that keeps the index; when that stops, another does.
+    keeper: tokio::sync::Mutex<()>,
 }
 
 impl ServiceLinks {
+    /// Empty, until a node keeps them.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { index: RwLock::default(), synced: watch::Sender::new(false) })
+        Arc::new(Self { index: RwLock::default(), synced: watch::Sender::new(false), keeper: tokio::sync::Mutex::default() })
     }
 
     /// The Services of a namespace, if its links are wanted, and `default/kubernetes`.
-    pub fn of(&self, namespace: &str, links: bool) -> (Vec<ServiceLink>, Option<ServiceLink>) {
+    pub(crate) fn of(&self, namespace: &str, links: bool) -> (Vec<ServiceLink>, Option<ServiceLink>) {
         let index = self.index.read();
         let own = index.get(namespace).filter(|_| links).map(|m| m.iter().map(|(name, known)| known.link(name)).collect()).unwrap_or_default();
         let kubernetes = index.get("default").and_then(|m| m.get("kubernetes")).map(|known| known.link("kubernetes"));
@@ -53,12 +56,13 @@ impl ServiceLinks {
     }
 
     /// Waits until the first list is here: a Pod started before would lack its links.
-    pub async fn synced(&self) {
+    pub(crate) async fn synced(&self) {
         let _ = self.synced.subscribe().wait_for(|s| *s).await;
     }
 
-    /// Keeps the index until `token` is cancelled.
-    pub async fn run(&self, client: kube::Client, token: CancellationToken) {
+    /// Keeps the index until `token` is cancelled, unless another node does.
+    pub(crate) async fn run(&self, client: kube::Client, token: CancellationToken) {
+        let Some(_keeper) = token.run_until_cancelled(self.keeper.lock()).await else { return };
         let config = watcher::Config::default().streaming_lists();
         // The end comes last, so that it does not wait for a back-off.
         let events = watcher::watcher(kube::Api::<Service>::all(client), config).default_backoff().take_until(token.cancelled());

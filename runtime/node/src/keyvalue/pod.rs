@@ -20,7 +20,7 @@ pub(crate) struct PodKeyValue(Arc<Inner>);
 
 struct Inner {
     data: Arc<KeyValueData>,
-    client: kube::Client,
+    client: Arc<kube::Client>,
     namespace: String,
     /// Known once a bucket was opened.
     namespace_data: OnceCell<Opened>,
@@ -34,7 +34,7 @@ struct Opened {
 }
 
 impl PodKeyValue {
-    pub(crate) fn new(data: Arc<KeyValueData>, client: kube::Client, namespace: &str) -> Self {
+    pub(crate) fn new(data: Arc<KeyValueData>, client: Arc<kube::Client>, namespace: &str) -> Self {
         Self(Arc::new(Inner { data, client, namespace: namespace.to_owned(), namespace_data: OnceCell::new() }))
     }
 }
@@ -42,7 +42,7 @@ impl PodKeyValue {
 impl Inner {
     async fn open(&self) -> Result<Opened, KeyValueError> {
         let open = || async {
-            let api = Api::<Namespace>::all(self.client.clone());
+            let api = Api::<Namespace>::all((*self.client).clone());
             let failed = |e: kube::Error| KeyValueError::Other(format!("read namespace {}: {e}", self.namespace));
             let uid = api.get(&self.namespace).await.map_err(failed)?.metadata.uid.unwrap_or_default();
             let file = self.data.clone();

@@ -22,7 +22,6 @@ use crate::logs::Logs;
 use crate::network::PodNetwork;
 use crate::probes::Target;
 use crate::quantity;
-use crate::services::ServiceLinks;
 use crate::trust::Trust;
 use crate::volumes::Objects;
 use crate::volumes::changes::Changes;
@@ -34,9 +33,10 @@ use crate::{NodeConfig, handlers};
 /// What all Pods of a node share.
 pub(crate) struct Shared {
     pub(crate) config: NodeConfig,
+    /// The configuration's, in a piece of memory that Pods can share.
+    client: Arc<kube::Client>,
     pub(crate) recorder: Recorder,
     pub(crate) logs: Logs,
-    pub(crate) services: Arc<ServiceLinks>,
     pub(crate) programs: Programs,
     /// What runs in containers whose images have no such command.
     pub(crate) tools: Tools,
@@ -121,12 +121,12 @@ pub(crate) fn fits(capacity: Allocatable, used: Requests, pods: usize, wants: Re
 }
 
 impl Shared {
-    pub(crate) fn new(config: NodeConfig, recorder: Recorder, logs: Logs, services: Arc<ServiceLinks>, host_resolv: Resolv, capacity: Allocatable) -> Self {
+    pub(crate) fn new(config: NodeConfig, recorder: Recorder, logs: Logs, host_resolv: Resolv, capacity: Allocatable) -> Self {
         let trust = Trust::new(config.cluster_ca.clone());
         Self {
+            client: Arc::new(config.client.clone()),
             recorder,
             logs,
-            services,
             programs: Programs::default(),
             tools: Tools::default(),
             changes: Changes::new(config.client.clone()),
@@ -210,7 +210,7 @@ impl PodContext {
     pub(crate) fn new(node: Arc<Shared>, pod: &Pod) -> Self {
         let meta = &pod.metadata;
         let (uid, namespace, name) = (meta.uid.clone().unwrap_or_default(), meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
-        let client = node.config.client.clone();
+        let client = node.client.clone();
         Self {
             dir: node.pod_dir(&uid),
             log_dir: node.logs.pod_dir(&namespace, &name, &uid),

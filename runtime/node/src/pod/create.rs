@@ -281,7 +281,7 @@ async fn environment(context: &PodContext, pod: &Pod, container: &Container, ima
         }
     }
     let links = pod.spec.as_ref().and_then(|s| s.enable_service_links) != Some(false);
-    let (own, kubernetes) = context.node.services.of(&context.namespace, links);
+    let (own, kubernetes) = context.node.config.services.of(&context.namespace, links);
     let vars = env::environment(pod, container, &context.facts(), &sources, &own, kubernetes.as_ref())?;
     let image = image.config.env.iter().filter_map(|e| e.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned()));
     Ok(env::merged(image.chain([("HOSTNAME".to_owned(), etc::hostname(pod))]).chain(vars)))

@@ -44,11 +44,8 @@ pub(crate) fn admit(context: &PodContext, pod: &Pod, record: &mut PodRecord) -> 
     let config = &context.node.config;
     let cluster = ClusterDns { servers: config.cluster_dns.clone(), domain: config.cluster_domain.clone() };
     let spec = pod.spec.clone().unwrap_or_default();
-    let names = Names {
-        resolv: Resolv::of(&spec, &context.namespace, &cluster, &context.node.host_resolv),
-        hosts: Names::parse_hosts(&etc::hosts(pod, Some(ip.into()), &config.cluster_domain)),
-        of_host: asks_host(&spec),
-    };
+    let resolv = Resolv::of(&spec, &context.namespace, &cluster, &context.node.host_resolv);
+    let names = Names::new(&resolv, &etc::hosts(pod, Some(ip.into()), &config.cluster_domain), asks_host(&spec));
     let owner = format!("pod {}/{}", context.namespace, context.name);
     let network = PodNetwork::new(config.net.clone(), ip, config.address, config.resolver.clone(), names, owner);
     let outgoing = PodOutgoing::new(network.clone(), context.node.handlers().clone(), context.node.trust.clone());
@@ -66,7 +63,7 @@ fn asks_host(spec: &PodSpec) -> bool {
 
 /// Folders, `/etc` files and volumes.
 pub(crate) async fn prepare(context: &PodContext, pod: &Pod) -> Result<(), Unprepared> {
-    context.node.services.synced().await;
+    context.node.config.services.synced().await;
     let (dir, files) = (context.dir.clone(), etc_files(context, pod));
     let written = tokio::task::spawn_blocking(move || -> io::Result<()> {
         private_dir(&dir)?;

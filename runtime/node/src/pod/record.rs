@@ -1,11 +1,11 @@
 //! What a node remembers of a Pod, in its folder, so that a restart of the node finds the Pod again.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 /// A Pod's record: the file `state.json` of its folder.
@@ -22,8 +22,8 @@ pub struct PodRecord {
     pub released: bool,
     /// When the node took the Pod.
     pub started_at: Option<Timestamp>,
-    /// Containers by name, init containers among them. (A map's node has room for eleven: boxed, so that it is not of their size.)
-    pub containers: BTreeMap<String, Box<Record>>,
+    /// Containers by name, init containers among them. (Boxed: the map begins with room for four.)
+    pub containers: LiteMap<String, Box<Record>>,
     /// Why the node refused the Pod or ended it before its time; its phase is `Failed` then.
     pub verdict: Option<Verdict>,
 }
@@ -130,7 +130,7 @@ impl Record {
 impl PodRecord {
     /// After a restart of the node: what ran is gone with the process that ran it.
     pub fn recover(&mut self, now: Timestamp) {
-        for record in self.containers.values_mut() {
+        for (_, record) in self.containers.iter_mut() {
             record.end(255, "Unknown", Some("The node was restarted while the container ran".to_owned()), now);
         }
     }
@@ -199,12 +199,12 @@ mod tests {
         r.end(1, "Error", None, t(5));
         r.start("b".into(), t(6));
         assert_eq!((r.restarts, r.last.as_ref().unwrap().exit_code), (1, 1));
-        let mut pod = PodRecord { containers: [("c".to_owned(), Box::new(r))].into(), ..Default::default() };
+        let mut pod = PodRecord { containers: [("c".to_owned(), Box::new(r))].into_iter().collect(), ..Default::default() };
         let text = serde_json::to_string(&pod).unwrap();
         let again: PodRecord = serde_json::from_str(&text).unwrap();
         assert_eq!(again, pod);
         pod.recover(t(9));
-        let r = &pod.containers["c"];
+        let r = pod.containers.get("c").unwrap();
         assert_eq!(r.ended().map(|e| (e.exit_code, e.reason.as_str(), e.started_at)), Some((255, "Unknown", t(6))));
         let before = pod.clone();
         pod.recover(t(10));

@@ -464,8 +464,8 @@ mod tests {
         let mut p = pod(TWO);
         let record = PodRecord { ip: Some("10.244.0.5".parse().unwrap()), started_at: Some(t(0)), ..Default::default() };
         let host = "10.88.0.1".parse().unwrap();
-        let first = status(&p, &record, &BTreeMap::new(), true, host, t(1));
+        let first = status(&p, &record, &Activities::new(), true, host, t(1));
         p.status = Some(first.clone());
-        assert_eq!(status(&p, &record, &BTreeMap::new(), true, host, t(2)), first, "nothing changed");
+        assert_eq!(status(&p, &record, &Activities::new(), true, host, t(2)), first, "nothing changed");
     }
 }

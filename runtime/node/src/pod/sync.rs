@@ -1,10 +1,10 @@
 //! What to do next for a Pod: pure and level-triggered. The same world gives the same plan, whatever happened before.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
+use litemap::LiteMap;
 
 use super::record::{Ended, PodRecord, Record, Role, State, Verdict, containers, ephemeral};
 
@@ -25,7 +25,7 @@ pub struct World<'a> {
 }
 
 /// What goes on with the containers, by name. (Boxed, as the records are.)
-pub type Activities = BTreeMap<String, Box<Activity>>;
+pub type Activities = LiteMap<String, Box<Activity>>;
 
 /// What goes on with one container, beyond its record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -289,7 +289,7 @@ mod tests {
         }
         let pod: Pod = serde_json::from_value(serde_json::json!({"metadata": {"name": "p"}, "spec": spec})).unwrap();
         let mut record = PodRecord { started_at: Some(t(0)), ..Default::default() };
-        let mut activity = BTreeMap::new();
+        let mut activity = Activities::new();
         let (mut ending, mut prepared) = (false, true);
         for line in world.split(';').map(str::trim).filter(|l| !l.is_empty()) {
             let mut words = line.split_whitespace();

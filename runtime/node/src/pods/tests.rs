@@ -14,7 +14,6 @@ use crate::logs::Logs;
 use crate::native::{NativeContainer, NativeImage, NativeWork};
 use crate::network::tests::cluster;
 use crate::pod::inbox::Message;
-use crate::services::ServiceLinks;
 use crate::world::downward::Allocatable;
 use crate::world::etc::Resolv;
 use crate::{Handlers, LookupError, NodeConfig, Resolver};
@@ -75,13 +74,12 @@ async fn world(third: u8, static_pods: Vec<Pod>) -> World {
     config.static_pods = static_pods;
     let (recorder, events) = Recorder::new(api.client(), "n1");
     tokio::spawn(events.run(token.clone()));
-    let services = ServiceLinks::new();
     tokio::spawn({
-        let (services, client, token) = (services.clone(), api.client(), token.clone());
+        let (services, client, token) = (config.services.clone(), api.client(), token.clone());
         async move { services.run(client, token).await }
     });
     let capacity = Allocatable { cpu_millis: 1000, memory: 1 << 30, ephemeral_storage: 1 << 30, pods: 10 };
-    let shared = Shared::new(config, recorder, Logs::new(dir.path().join("logs")), services, Resolv::default(), capacity);
+    let shared = Shared::new(config, recorder, Logs::new(dir.path().join("logs")), Resolv::default(), capacity);
     let cidr = format!("10.244.{third}.0/24").parse().unwrap();
     shared.config.net.add_local(cidr);
     let _ = shared.ipam.set(Ipam::new(cidr));

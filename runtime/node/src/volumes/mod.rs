@@ -9,6 +9,7 @@ pub mod writer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
@@ -27,7 +28,7 @@ const MAX_BYTES: usize = 16 << 20;
 /// Reads ConfigMaps and Secrets of one namespace.
 #[derive(Clone)]
 pub struct Objects {
-    client: kube::Client,
+    client: Arc<kube::Client>,
     namespace: String,
 }
 
@@ -36,13 +37,13 @@ pub type Data = BTreeMap<String, Vec<u8>>;
 
 impl Objects {
     /// Of this namespace.
-    pub fn new(client: kube::Client, namespace: &str) -> Self {
+    pub fn new(client: Arc<kube::Client>, namespace: &str) -> Self {
         Self { client, namespace: namespace.to_owned() }
     }
 
     /// A ConfigMap's data, text and binary; `None` when there is none of that name.
     pub async fn config_map(&self, name: &str) -> Result<Option<Data>, String> {
-        let api: kube::Api<k8s_openapi::api::core::v1::ConfigMap> = kube::Api::namespaced(self.client.clone(), &self.namespace);
+        let api: kube::Api<k8s_openapi::api::core::v1::ConfigMap> = kube::Api::namespaced((*self.client).clone(), &self.namespace);
         let found = api.get_opt(name).await.map_err(|e| words("configmap", name, &e))?;
         Ok(found.map(|cm| {
             let text = cm.data.unwrap_or_default().into_iter().map(|(k, v)| (k, v.into_bytes()));
@@ -57,7 +58,7 @@ impl Objects {
 
     /// A Secret with its type.
     pub async fn whole_secret(&self, name: &str) -> Result<Option<Secret>, String> {
-        let api: kube::Api<Secret> = kube::Api::namespaced(self.client.clone(), &self.namespace);
+        let api: kube::Api<Secret> = kube::Api::namespaced((*self.client).clone(), &self.namespace);
         api.get_opt(name).await.map_err(|e| words("secret", name, &e))
     }
 }

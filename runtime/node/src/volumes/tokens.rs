@@ -1,6 +1,7 @@
 //! ServiceAccount tokens of a Pod: asked for once, and again when four fifths of their life (or a day) have passed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +13,7 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// The tokens of one Pod.
 pub struct Tokens {
-    client: kube::Client,
+    client: Arc<kube::Client>,
     namespace: String,
     name: String,
     uid: String,
@@ -27,7 +28,7 @@ struct Token {
 
 impl Tokens {
     /// For a Pod: its tokens are bound to it, and die with it.
-    pub fn new(client: kube::Client, namespace: &str, name: &str, uid: &str) -> Self {
+    pub fn new(client: Arc<kube::Client>, namespace: &str, name: &str, uid: &str) -> Self {
         Self { client, namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned(), cache: Mutex::default() }
     }
 
@@ -44,7 +45,7 @@ impl Tokens {
         if let Some(token) = cache.get(&key).filter(|t| t.due() > now) {
             return Ok(token.text.clone());
         }
-        let api: kube::Api<ServiceAccount> = kube::Api::namespaced(self.client.clone(), &self.namespace);
+        let api: kube::Api<ServiceAccount> = kube::Api::namespaced((*self.client).clone(), &self.namespace);
         let request = TokenRequest {
             spec: Some(TokenRequestSpec {
                 audiences: (!audience.is_empty()).then(|| vec![audience.to_owned()]).or(Some(vec![])),

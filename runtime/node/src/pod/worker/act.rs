@@ -41,7 +41,7 @@ impl Worker {
             }
             Action::Fail(verdict) => {
                 self.context.node.recorder.pod(&self.pod, None, Kind::Warning, "DeadlineExceeded", verdict.message.clone());
-                self.record.verdict = Some(verdict);
+                self.record_mut().verdict = Some(verdict);
             }
             Action::Finish => self.finish(ending, foreign, now),
         }
@@ -52,10 +52,10 @@ impl Worker {
             return;
         }
         self.prepare_at = None;
-        if let Err(not) = prepare::admit(&self.context, &self.pod, &mut self.record) {
+        if let Err(not) = prepare::admit(&self.context, &self.pod, Arc::make_mut(&mut self.record)) {
             if let Unprepared::Refused(verdict) = &not {
                 self.context.node.recorder.pod(&self.pod, None, Kind::Warning, reason(&verdict.reason), verdict.message.clone());
-                self.record.verdict = Some(verdict.clone());
+                self.record_mut().verdict = Some(verdict.clone());
                 return;
             }
             return self.on_prepared(Err(not), now);
@@ -213,7 +213,7 @@ impl Worker {
     fn finish(&mut self, ending: bool, foreign: bool, now: Timestamp) {
         if !self.released {
             self.released = true;
-            self.record.released = true;
+            self.record_mut().released = true;
             self.preparing = None;
             self.following = None;
             self.slots.values_mut().for_each(|s| s.creating = None);

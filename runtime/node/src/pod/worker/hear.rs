@@ -115,7 +115,7 @@ impl Worker {
             }
             Err(Unprepared::Refused(verdict)) => {
                 self.context.node.recorder.pod(&self.pod, None, Kind::Warning, "Failed", verdict.message.clone());
-                self.record.verdict = Some(verdict);
+                self.record_mut().verdict = Some(verdict);
             }
             Err(Unprepared::NotYet) => {
                 self.prepare_failures = (self.prepare_failures + 1).min(8);
@@ -132,7 +132,7 @@ impl Worker {
         match result {
             Ok(created) => {
                 self.pulls.reset(&slot.image);
-                let record = self.record.containers.entry(name.to_owned()).or_default();
+                let record = Arc::make_mut(&mut self.record).containers.entry(name.to_owned()).or_default();
                 record.start(created.id.clone(), now);
                 record.spec_image.clone_from(&slot.image);
                 record.image.clone_from(&created.image);
@@ -182,7 +182,7 @@ impl Worker {
         let Some(live) = slot.live.take() else { return };
         self.context.node.logs.end(&live.door.log);
         let message = live.message_file.as_deref().and_then(termination_message).or(message);
-        if let Some(record) = self.record.containers.get_mut(name) {
+        if let Some(record) = self.record_mut().containers.get_mut(name) {
             record.end(code, reason, message, now);
         }
         let activity = Activity { backoff_until: self.restarts.until(name, now, now), ..Default::default() };
@@ -191,7 +191,7 @@ impl Worker {
 
     /// Requests of a `wasi:http` container failed as a process would have: it goes on, but each counts as a restart.
     fn on_faults(&mut self, name: &str, out_of_memory: u64, traps: u64, words: Option<String>, now: Timestamp) {
-        let Some(record) = self.record.containers.get_mut(name) else { return };
+        let Some(record) = self.record_mut().containers.get_mut(name) else { return };
         let all = out_of_memory + traps;
         let fresh = all.saturating_sub(record.faults);
         if fresh == 0 {

@@ -48,7 +48,8 @@ pub(crate) struct Worker {
     /// While it is awake.
     pod: Arc<Pod>,
     kept: Arc<Kept<Pod>>,
-    record: PodRecord,
+    /// Shared with `saved` while it is the same.
+    record: Arc<PodRecord>,
     /// The record as it is on disk and as the kubelet API shows it.
     saved: Arc<PodRecord>,
     slots: HashMap<String, Box<Slot>>,
@@ -136,7 +137,7 @@ impl Worker {
             inbox,
             pod: kept.wake(),
             kept,
-            record,
+            record: Arc::new(record),
             saved: Arc::default(),
             slots: HashMap::new(),
             activity: Activities::new(),
@@ -161,11 +162,11 @@ impl Worker {
     }
 
     /// Works until the Pod is gone or the node stops.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self: Box<Self>) {
         loop {
             let letters = self.inbox.take();
             if letters.shutdown {
-                return Box::pin(self.shutdown()).await;
+                return Box::pin((*self).shutdown()).await;
             }
             self.read(letters);
             let wake = self.step();
@@ -205,7 +206,7 @@ impl Worker {
     fn step(&mut self) -> Option<Timestamp> {
         let now = Timestamp::now();
         if self.record.started_at.is_none() {
-            self.record.started_at = Some(now);
+            self.record_mut().started_at = Some(now);
         }
         // An ended Pod of which this node remembers nothing: another process ran it.
         let foreign = self.record.containers.is_empty() && self.record.verdict.is_none() && is_terminal(&self.pod);
@@ -258,8 +259,10 @@ impl Worker {
 
     /// Writes the record to disk if it changed, and shows it to the kubelet API.
     fn save(&mut self) {
-        if *self.saved != self.record {
-            self.saved = Arc::new(self.record.clone());
+        if self.saved == self.record {
+            self.record = self.saved.clone();
+        } else {
+            self.saved = self.record.clone();
             if let Err(error) = write_record(&self.context.dir, &self.record) {
                 tracing::warn!(namespace = self.context.namespace, name = self.context.name, %error, "the record of a Pod cannot be written");
             }
@@ -268,8 +271,13 @@ impl Worker {
         self.context.view.store(Arc::new(View { pod: Some(self.kept.clone()), record: self.saved.clone(), doors }));
     }
 
+    /// The record, to be changed.
+    fn record_mut(&mut self) -> &mut PodRecord {
+        Arc::make_mut(&mut self.record)
+    }
+
     /// Forgets the Pod.
-    fn clean(self) {
+    fn clean(self: Box<Self>) {
         self.context.node.dismiss(&self.context.uid);
         if let (Some(ip), Some(ipam)) = (self.record.ip, self.context.node.ipam.get()) {
             ipam.release(ip, &self.context.uid);
