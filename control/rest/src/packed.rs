@@ -13,14 +13,15 @@ pub struct Packed {
     dictionary: Arc<[u8]>,
 }
 
+/// Some bytes in terms of others.
+pub(crate) fn compressed(whole: &[u8], dictionary: &[u8]) -> Vec<u8> {
+    compress_prepend_size_with_dict(whole, dictionary)
+}
+
 impl Packed {
-    /// Some bytes in terms of others; `None` where that does not make them half as long at least.
-    pub(crate) fn of(whole: &[u8], dictionary: &Arc<[u8]>) -> Option<Packed> {
-        let bytes = compress_prepend_size_with_dict(whole, dictionary);
-        if bytes.len() * 2 > whole.len() {
-            return None;
-        }
-        let packed = Packed { bytes: bytes.into(), dictionary: dictionary.clone() };
+    /// What [`compressed`] has made of some bytes; `None` where it is not what they were.
+    pub(crate) fn of(bytes: Vec<u8>, whole: &[u8], dictionary: Arc<[u8]>) -> Option<Packed> {
+        let packed = Packed { bytes: bytes.into(), dictionary };
         // What is packed is all there is of it in memory.
         (packed.unpack() == whole).then_some(packed)
     }
