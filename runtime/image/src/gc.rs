@@ -117,11 +117,15 @@ impl Uses {
 
     /// Hands an image out: it stays as long as somebody holds it.
     pub(crate) fn hold(&self, image: Image) -> Arc<Image> {
-        let image = Arc::new(image);
         let mut table = self.inner.lock();
         table.used.insert(image.digest.clone(), Instant::now());
         let holders = table.held.entry(image.digest.clone()).or_default();
         holders.retain(|holder| holder.strong_count() > 0);
+        // Whoever has the same holds the same.
+        if let Some(held) = holders.iter().filter_map(Weak::upgrade).find(|held| **held == image) {
+            return held;
+        }
+        let image = Arc::new(image);
         holders.push(Arc::downgrade(&image));
         image
     }
