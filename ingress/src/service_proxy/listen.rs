@@ -91,7 +91,8 @@ async fn start(net: &Arc<ClusterNet>, front: &Front, at: SocketAddr, room: &Arc<
     match front.proto {
         Proto::Tcp => {
             let listener = TcpListener::bind(at).await?;
-            tokio::spawn(async move { token.run_until_cancelled(accept(net, front, listener, room)).await });
+            // Borrowed, for a future has room for its arguments twice.
+            tokio::spawn(async move { token.run_until_cancelled(accept(&net, &front, &listener, &room)).await });
         }
         Proto::Udp => {
             let socket = UdpSocket::bind(at).await?;
@@ -101,7 +102,7 @@ async fn start(net: &Arc<ClusterNet>, front: &Front, at: SocketAddr, room: &Arc<
     Ok(())
 }
 
-async fn accept(net: Arc<ClusterNet>, front: Front, listener: TcpListener, room: Arc<Semaphore>) {
+async fn accept(net: &Arc<ClusterNet>, front: &Front, listener: &TcpListener, room: &Arc<Semaphore>) {
     loop {
         // The semaphore is never closed.
         let Ok(permit) = room.clone().acquire_owned().await else { return };
