@@ -133,8 +133,8 @@ pub struct Writer {
     similar: HashMap<u64, (Vec<u64>, Instant)>,
     /// The last name's.
     stamp: u64,
-    /// Uid → what is left of its burst, and since when.
-    tokens: HashMap<String, (f64, Instant)>,
+    /// By the fingerprint of its uid, what is left of an object's burst, and since when.
+    tokens: HashMap<u64, (f64, Instant)>,
     pace: Pace,
 }
 
@@ -149,7 +149,8 @@ struct Key<'a> {
 }
 
 struct Known {
-    name: Box<str>,
+    /// What its name ends with.
+    stamp: u64,
     count: i32,
     used: Instant,
 }
@@ -190,8 +191,8 @@ impl Writer {
             known.count = known.count.saturating_add(1);
             known.used = Instant::now();
             let patch = Patch::Merge(serde_json::json!({"count": known.count, "lastTimestamp": Time(note.at), "message": message}));
-            let (name, parameters) = (&known.name, PatchParams::default());
-            match again(self.pace, token, || api.patch(name, &parameters, &patch)).await {
+            let (name, parameters) = (name_of(&note.object, known.stamp), PatchParams::default());
+            match again(self.pace, token, || api.patch(&name, &parameters, &patch)).await {
                 // Begin anew.
                 Attempt::Gone => {}
                 Attempt::Refused(error) => return tracing::debug!(%error, "counting an Event"),
@@ -200,9 +201,9 @@ impl Writer {
         }
         // As upstream: names in the order of time, so that lists of one second are in order too.
         self.stamp = (self.stamp + 1).max(u64::try_from(note.at.as_nanosecond()).unwrap_or(0));
-        let name = format!("{}.{:016x}", note.object.name.as_deref().unwrap_or_default(), self.stamp);
+        let stamp = self.stamp;
         let event = Event {
-            metadata: ObjectMeta { name: Some(name.clone()), namespace: Some(namespace), ..Default::default() },
+            metadata: ObjectMeta { name: Some(name_of(&note.object, stamp)), namespace: Some(namespace), ..Default::default() },
             involved_object: note.object,
             type_: Some(if note.kind == Kind::Normal { "Normal" } else { "Warning" }.to_owned()),
             reason: Some(note.reason.to_owned()),
@@ -218,7 +219,7 @@ impl Writer {
         };
         let parameters = PostParams::default();
         match again(self.pace, token, || api.create(&parameters, &event)).await {
-            Attempt::Done => self.remember(key, name),
+            Attempt::Done => self.remember(key, stamp),
             Attempt::Refused(error) => tracing::debug!(%error, "writing an Event"),
             Attempt::Gone | Attempt::Later(_) => {}
         }
@@ -249,7 +250,7 @@ impl Writer {
         (alike, true)
     }
 
-    fn remember(&mut self, key: u64, name: String) {
+    fn remember(&mut self, key: u64, stamp: u64) {
         if self.known.len() >= REMEMBERED {
             // Half of them, the ones not used for longest.
             let mut ages: Vec<Instant> = self.known.values().map(|k| k.used).collect();
@@ -257,7 +258,7 @@ impl Writer {
             let middle = ages[ages.len() / 2];
             self.known.retain(|_, k| k.used > middle);
         }
-        self.known.insert(key, Known { name: name.into(), count: 1, used: Instant::now() });
+        self.known.insert(key, Known { stamp, count: 1, used: Instant::now() });
     }
 
     /// A bucket for each object: 25 Events at once, then one in five minutes.
@@ -266,7 +267,7 @@ impl Writer {
         if self.tokens.len() >= REMEMBERED {
             self.tokens.retain(|_, (_, at)| now.duration_since(*at) < REFILL);
         }
-        let (left, at) = self.tokens.entry(uid.to_owned()).or_insert((BURST, now));
+        let (left, at) = self.tokens.entry(self.fingerprints.hash_one(uid)).or_insert((BURST, now));
         *left = (*left + now.duration_since(*at).as_secs_f64() / REFILL.as_secs_f64()).min(BURST);
         *at = now;
         if *left < 1.0 {
@@ -275,6 +276,10 @@ impl Writer {
         *left -= 1.0;
         true
     }
+}
+
+fn name_of(object: &ObjectReference, stamp: u64) -> String {
+    format!("{}.{stamp:016x}", object.name.as_deref().unwrap_or_default())
 }
 
 /// Tries until it is done or there is no sense in going on: a busy server, or one that starts again, costs no Event.

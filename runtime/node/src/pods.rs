@@ -242,7 +242,7 @@ impl Pods {
     fn replace(&self, uid: &str, error: &JoinError, tasks: &mut Tasks) {
         let Some(Entry { inbox, context, pod, panics, mirror }) = self.workers.write().remove(uid) else { return };
         tracing::error!(%error, namespace = context.namespace, name = context.name, uid, panics, "the worker of a Pod failed");
-        let mut record = read_record(&context.dir);
+        let mut record = read_record(&context.dir());
         if let Some(record) = &mut record {
             record.recover(Timestamp::now());
         }

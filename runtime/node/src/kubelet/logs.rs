@@ -48,7 +48,7 @@ pub(super) async fn container(
         Ok(run) => run,
         Err(words) => return refuse(StatusCode::BAD_REQUEST, words),
     };
-    let path = run_path(&context.log_dir, &container, run);
+    let path = run_path(&context.log_dir(), &container, run);
     let live = kubelet.shared.logs.current(&path);
     ([(header::CONTENT_TYPE, "text/plain")], Body::from_stream(read(path, live, options))).into_response()
 }

@@ -21,7 +21,7 @@ pub const MAX_FILES: usize = 5;
 /// The logs of a node's containers.
 pub struct Logs {
     dir: PathBuf,
-    open: RwLock<HashMap<PathBuf, Arc<Log>>>,
+    open: RwLock<HashMap<Arc<Path>, Arc<Log>>>,
 }
 
 impl Logs {
@@ -37,7 +37,7 @@ impl Logs {
 
     /// Begins the log of a container's run number `run` (its restart count). Logs before the last two runs go.
     pub fn begin(&self, pod_dir: &Path, container: &str, run: i32) -> Arc<Log> {
-        let path = run_path(pod_dir, container, run);
+        let path: Arc<Path> = run_path(pod_dir, container, run).into();
         let log = Log::new(path.clone());
         self.open.write().insert(path, log.clone());
         if run >= 2 {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -26,7 +26,7 @@ pub enum Stream {
 
 /// The log of one run of a container. The file is made with the first line: a silent container costs none.
 pub struct Log {
-    path: PathBuf,
+    path: Arc<Path>,
     inner: Mutex<Inner>,
     pub(super) grown: Notify,
     /// Who watches besides.
@@ -46,7 +46,7 @@ struct Inner {
 }
 
 impl Log {
-    pub(super) fn new(path: PathBuf) -> Arc<Self> {
+    pub(super) fn new(path: Arc<Path>) -> Arc<Self> {
         Arc::new(Self { path, inner: Mutex::default(), grown: Notify::new(), fan: Arc::default() })
     }
 

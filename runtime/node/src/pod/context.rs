@@ -178,8 +178,6 @@ pub(crate) struct PodContext {
     pub(crate) uid: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
-    pub(crate) dir: PathBuf,
-    pub(crate) log_dir: PathBuf,
     pub(crate) objects: Objects,
     pub(crate) tokens: Tokens,
     pub(crate) key_value: PodKeyValue,
@@ -212,8 +210,6 @@ impl PodContext {
         let (uid, namespace, name) = (meta.uid.clone().unwrap_or_default(), meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
         let client = node.client.clone();
         Self {
-            dir: node.pod_dir(&uid),
-            log_dir: node.logs.pod_dir(&namespace, &name, &uid),
             key_value: PodKeyValue::new(node.config.key_value.clone(), client.clone(), &namespace),
             objects: Objects::new(client.clone(), &namespace),
             tokens: Tokens::new(client, &namespace, &name, &uid),
@@ -225,6 +221,16 @@ impl PodContext {
             namespace,
             name,
         }
+    }
+
+    /// The Pod's folder.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.node.pod_dir(&self.uid)
+    }
+
+    /// The folder of its logs.
+    pub(crate) fn log_dir(&self) -> PathBuf {
+        self.node.logs.pod_dir(&self.namespace, &self.name, &self.uid)
     }
 
     /// What the node knows of the Pod for its downward API.

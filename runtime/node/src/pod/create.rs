@@ -103,7 +103,7 @@ pub(crate) async fn create(context: &PodContext, pod: &Pod, name: &str, log_run:
 
     let mounts = mounts(context, pod, container, &image, &index, prepared.entry.is_http()).await.map_err(|e| failed(e.to_string()))?;
     let id = format!("wasmtime://{}", new_id());
-    let log = node.logs.begin(&context.log_dir, name, log_run);
+    let log = node.logs.begin(&context.log_dir(), name, log_run);
     let world = world(context, container, &image, vars, mounts.table, &wired);
     let (stdin, reader) = Stdin::of(container, &log).filter(|_| !prepared.entry.is_http()).unzip();
     let terminal = stdin.as_ref().and_then(Stdin::terminal);
@@ -190,7 +190,7 @@ async fn native_container(
         return Err(fail("CreateContainerConfigError")(message));
     }
     node.recorder.pod(pod, Some(name), Kind::Normal, "Pulled", format!("Container image \"{reference}\" already present on machine"));
-    let log = node.logs.begin(&context.log_dir, name, log_run);
+    let log = node.logs.begin(&context.log_dir(), name, log_run);
     node.recorder.pod(pod, Some(name), Kind::Normal, "Created", format!("Created container: {name}"));
     let owner = format!("container \"{name}\"");
     let given = (wired.network.ip(), service_account_folder(context, pod, container));
@@ -217,7 +217,7 @@ async fn native_container(
 fn service_account_folder(context: &PodContext, pod: &Pod, container: &Container) -> Option<PathBuf> {
     let mount = container.volume_mounts.iter().flatten().find(|m| m.mount_path == "/var/run/secrets/kubernetes.io/serviceaccount")?;
     let volume = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()).find(|v| v.name == mount.name)?;
-    Some(volumes::folder(&context.dir.join("volumes"), volume))
+    Some(volumes::folder(&context.dir().join("volumes"), volume))
 }
 
 /// Where a `wasi:http` container listens: its ports, else those that the image exposes, else 80.
@@ -302,10 +302,10 @@ struct Mount {
 
 /// The container's `/`: its own writable copy of the image's files, the Pod's `/etc` files, and its volumes.
 async fn mounts(context: &PodContext, pod: &Pod, container: &Container, image: &Image, vars: &HashMap<&str, &str>, http: bool) -> io::Result<Mounts> {
-    let dir = context.dir.join("containers").join(&container.name);
-    let (root, seed, etc) = (dir.join("root"), image.rootfs.clone(), context.dir.join("etc"));
+    let dir = context.dir().join("containers").join(&container.name);
+    let (root, seed, etc) = (dir.join("root"), image.rootfs.clone(), context.dir().join("etc"));
     let read_only_root = container.security_context.as_ref().and_then(|s| s.read_only_root_filesystem) == Some(true);
-    let volumes = context.dir.join("volumes");
+    let volumes = context.dir().join("volumes");
     let mut list: Vec<Mount> = vec![];
     for m in container.volume_mounts.iter().flatten() {
         let volume = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()).find(|v| v.name == m.name);

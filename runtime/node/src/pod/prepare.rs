@@ -64,7 +64,7 @@ fn asks_host(spec: &PodSpec) -> bool {
 /// Folders, `/etc` files and volumes.
 pub(crate) async fn prepare(context: &PodContext, pod: &Pod) -> Result<(), Unprepared> {
     context.node.config.services.synced().await;
-    let (dir, files) = (context.dir.clone(), etc_files(context, pod));
+    let (dir, files) = (context.dir(), etc_files(context, pod));
     let written = tokio::task::spawn_blocking(move || -> io::Result<()> {
         private_dir(&dir)?;
         private_dir(&dir.join("etc"))?;
@@ -80,7 +80,7 @@ pub(crate) async fn prepare(context: &PodContext, pod: &Pod) -> Result<(), Unpre
 /// Fills the volumes that `which` picks, or brings them up to date.
 pub(crate) async fn fill(context: &PodContext, pod: &Pod, which: impl Fn(&Volume) -> bool) -> Result<(), Unprepared> {
     let facts = context.facts();
-    let dir = context.dir.join("volumes");
+    let dir = context.dir().join("volumes");
     let filler = Filler { pod, facts: &facts, objects: &context.objects, tokens: &context.tokens, dir: &dir };
     let mut result = Ok(());
     for volume in pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()).filter(|v| which(v)) {

@@ -18,24 +18,24 @@ use tokio_util::task::AbortOnDropHandle;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// A ConfigMap's name.
-    ConfigMap(String),
+    ConfigMap(Arc<str>),
     /// A Secret's name.
-    Secret(String),
+    Secret(Arc<str>),
 }
 
 /// The objects that a Pod's volumes are filled from.
-pub fn sources(pod: &Pod) -> BTreeSet<Source> {
+pub fn sources(pod: &Pod) -> Box<[Source]> {
     let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
-    volumes.flat_map(of_volume).collect()
+    volumes.flat_map(of_volume).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn of_volume(volume: &Volume) -> Vec<Source> {
     let mut all = vec![];
-    all.extend(volume.config_map.as_ref().map(|c| Source::ConfigMap(c.name.clone())));
-    all.extend(volume.secret.as_ref().and_then(|s| s.secret_name.clone()).map(Source::Secret));
+    all.extend(volume.config_map.as_ref().map(|c| Source::ConfigMap(c.name.as_str().into())));
+    all.extend(volume.secret.as_ref().and_then(|s| s.secret_name.as_deref()).map(|name| Source::Secret(name.into())));
     for projection in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {
-        all.extend(projection.config_map.as_ref().map(|c| Source::ConfigMap(c.name.clone())));
-        all.extend(projection.secret.as_ref().map(|s| Source::Secret(s.name.clone())));
+        all.extend(projection.config_map.as_ref().map(|c| Source::ConfigMap(c.name.as_str().into())));
+        all.extend(projection.secret.as_ref().map(|s| Source::Secret(s.name.as_str().into())));
     }
     all
 }
@@ -46,12 +46,15 @@ pub type Told = Arc<dyn Fn() + Send + Sync>;
 /// The watches of a node.
 pub struct Changes {
     client: kube::Client,
-    watched: Mutex<HashMap<(String, Source), Watched>>,
+    watched: Mutex<HashMap<Key, Watched>>,
 }
+
+/// A namespace and what is in it.
+type Key = (Arc<str>, Source);
 
 struct Watched {
     /// Who is told, by a Pod's uid.
-    told: HashMap<String, Told>,
+    told: HashMap<Arc<str>, Told>,
     _watch: AbortOnDropHandle<()>,
 }
 
@@ -62,17 +65,23 @@ impl Changes {
     }
 
     /// Tells a Pod of changes of what its volumes are filled from, until what is returned is dropped.
-    pub fn follow(self: &Arc<Self>, namespace: &str, uid: &str, sources: BTreeSet<Source>, told: Told) -> Following {
+    pub fn follow(self: &Arc<Self>, namespace: &str, uid: &str, sources: Box<[Source]>, told: Told) -> Following {
         let mut watched = self.watched.lock();
-        for source in &sources {
-            let key = (namespace.to_owned(), source.clone());
-            let entry = watched.entry(key.clone()).or_insert_with(|| Watched { told: HashMap::new(), _watch: self.watch(key) });
-            entry.told.insert(uid.to_owned(), told.clone());
-        }
-        Following { changes: self.clone(), namespace: namespace.to_owned(), uid: uid.to_owned(), sources }
+        let (namespace, uid): (Arc<str>, Arc<str>) = (namespace.into(), uid.into());
+        let follow = |source: Source| {
+            let key = (namespace.clone(), source);
+            // What others follow as well is named once.
+            let key = watched.get_key_value(&key).map_or(key, |(known, _)| known.clone());
+            let entry = watched.entry(key.clone()).or_insert_with(|| Watched { told: HashMap::new(), _watch: self.watch(key.clone()) });
+            entry.told.insert(uid.clone(), told.clone());
+            key
+        };
+        let sources = sources.into_iter().map(follow).collect();
+        drop(watched);
+        Following { changes: self.clone(), uid, sources }
     }
 
-    fn watch(self: &Arc<Self>, key: (String, Source)) -> AbortOnDropHandle<()> {
+    fn watch(self: &Arc<Self>, key: Key) -> AbortOnDropHandle<()> {
         let changes = Arc::downgrade(self);
         let (client, namespace) = (self.client.clone(), key.0.clone());
         let tell = {
@@ -93,7 +102,7 @@ impl Changes {
 }
 
 /// Watches one object, and tells of each of its changes. What it is at first, who fills a volume reads for itself.
-async fn follow<K>(client: kube::Client, namespace: String, name: String, tell: impl Fn())
+async fn follow<K>(client: kube::Client, namespace: Arc<str>, name: Arc<str>, tell: impl Fn())
 where
     K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
     K::DynamicType: Default,
@@ -104,11 +113,11 @@ where
     let mut begun = false;
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Apply(object) | Event::Delete(object)) if object.name_any() == name => tell(),
+            Ok(Event::Apply(object) | Event::Delete(object)) if *object.name_any() == *name => tell(),
             // Listed anew after a break: it may have changed meanwhile.
             Ok(Event::InitDone) if std::mem::replace(&mut begun, true) => tell(),
             Ok(_) => {}
-            Err(error) => tracing::debug!(namespace, name, %error, "watching what volumes are filled from"),
+            Err(error) => tracing::debug!(%namespace, %name, %error, "watching what volumes are filled from"),
         }
     }
 }
@@ -116,16 +125,14 @@ where
 /// A Pod that is told. Dropping it ends that.
 pub struct Following {
     changes: Arc<Changes>,
-    namespace: String,
-    uid: String,
-    sources: BTreeSet<Source>,
+    uid: Arc<str>,
+    sources: Box<[Key]>,
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
         let mut watched = self.changes.watched.lock();
-        for source in std::mem::take(&mut self.sources) {
-            let key = (self.namespace.clone(), source);
+        for key in std::mem::take(&mut self.sources) {
             if let Some(entry) = watched.get_mut(&key) {
                 entry.told.remove(&self.uid);
                 if entry.told.is_empty() {

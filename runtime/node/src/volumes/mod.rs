@@ -125,7 +125,7 @@ impl Filler<'_> {
             self.secret(&projection, mode(source.default_mode), &mut out).await?;
         } else if let Some(source) = &volume.projected {
             for one in source.sources.iter().flatten() {
-                self.projection(one, mode(source.default_mode), &mut out).await?;
+                self.projection(volume, one, mode(source.default_mode), &mut out).await?;
             }
         } else if let Some(source) = &volume.downward_api {
             self.downward(source.items.as_deref().unwrap_or_default(), mode(source.default_mode), &mut out)?;
@@ -142,7 +142,7 @@ impl Filler<'_> {
         Ok(Some(out))
     }
 
-    async fn projection(&self, one: &VolumeProjection, default: u32, out: &mut Payload) -> Result<(), String> {
+    async fn projection(&self, volume: &Volume, one: &VolumeProjection, default: u32, out: &mut Payload) -> Result<(), String> {
         if let Some(source) = &one.config_map {
             self.config_map(source, default, out).await
         } else if let Some(source) = &one.secret {
@@ -150,7 +150,7 @@ impl Filler<'_> {
         } else if let Some(source) = &one.downward_api {
             self.downward(source.items.as_deref().unwrap_or_default(), default, out)
         } else if let Some(source) = &one.service_account_token {
-            self.token(source, default, out).await
+            self.token(volume, source, default, out).await
         } else {
             Err("this kind of projection is not supported".to_owned())
         }
@@ -186,9 +186,11 @@ impl Filler<'_> {
         Ok(())
     }
 
-    async fn token(&self, source: &ServiceAccountTokenProjection, default: u32, out: &mut Payload) -> Result<(), String> {
+    async fn token(&self, volume: &Volume, source: &ServiceAccountTokenProjection, default: u32, out: &mut Payload) -> Result<(), String> {
         let account = self.pod.spec.as_ref().and_then(|s| s.service_account_name.as_deref()).unwrap_or("default");
-        let token = self.tokens.get(account, source.audience.as_deref().unwrap_or_default(), source.expiration_seconds.unwrap_or(3600)).await?;
+        let (audience, seconds) = (source.audience.as_deref().unwrap_or_default(), source.expiration_seconds.unwrap_or(3600));
+        let file = folder(self.dir, volume).join(writer::DATA).join(&source.path);
+        let token = self.tokens.get(account, audience, seconds, &file).await?;
         // As upstream: readable by the container's user alone.
         out.insert(source.path.clone(), PayloadFile { bytes: token.into_bytes(), mode: default & 0o700 | 0o600 });
         Ok(())

@@ -1,6 +1,6 @@
 //! ServiceAccount tokens of a Pod: asked for once, and again when four fifths of their life (or a day) have passed.
 
-use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +17,13 @@ pub struct Tokens {
     namespace: String,
     name: String,
     uid: String,
-    cache: Mutex<HashMap<(String, i64), Token>>,
+    known: Mutex<Vec<Token>>,
 }
 
+/// When a token is good. (What it is, is in the volume's file.)
 struct Token {
-    text: String,
+    audience: Box<str>,
+    seconds: i64,
     issued: Timestamp,
     expires: Timestamp,
 }
@@ -29,21 +31,23 @@ struct Token {
 impl Tokens {
     /// For a Pod: its tokens are bound to it, and die with it.
     pub fn new(client: Arc<kube::Client>, namespace: &str, name: &str, uid: &str) -> Self {
-        Self { client, namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned(), cache: Mutex::default() }
+        Self { client, namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned(), known: Mutex::default() }
     }
 
     /// When the first of them is to be replaced.
     pub fn due(&self) -> Option<Timestamp> {
-        self.cache.try_lock().ok()?.values().map(Token::due).min()
+        self.known.try_lock().ok()?.iter().map(Token::due).min()
     }
 
-    /// A token of `account` for an audience (empty: the API server's), valid about so many seconds.
-    pub async fn get(&self, account: &str, audience: &str, seconds: i64) -> Result<String, String> {
-        let mut cache = self.cache.lock().await;
-        let key = (audience.to_owned(), seconds);
+    /// A token of `account` for an audience (empty: the API server's), valid about so many seconds: that in the file, while it is good.
+    pub async fn get(&self, account: &str, audience: &str, seconds: i64, file: &Path) -> Result<String, String> {
+        let mut known = self.known.lock().await;
         let now = Timestamp::now();
-        if let Some(token) = cache.get(&key).filter(|t| t.due() > now) {
-            return Ok(token.text.clone());
+        let same = |token: &Token| *token.audience == *audience && token.seconds == seconds;
+        if known.iter().any(|token| same(token) && token.due() > now)
+            && let Ok(text) = tokio::fs::read_to_string(file).await
+        {
+            return Ok(text);
         }
         let api: kube::Api<ServiceAccount> = kube::Api::namespaced((*self.client).clone(), &self.namespace);
         let request = TokenRequest {
@@ -69,7 +73,8 @@ impl Tokens {
             Err(_) => return Err(failed(&"timed out")),
         };
         let (Some(text), Some(expires)) = (status.token, status.expiration_timestamp) else { return Err(failed(&"the answer has no token")) };
-        cache.insert(key, Token { text: text.clone(), issued: now, expires: expires.0 });
+        known.retain(|token| !same(token));
+        known.push(Token { audience: audience.into(), seconds, issued: now, expires: expires.0 });
         Ok(text)
     }
 }
@@ -89,7 +94,7 @@ mod tests {
     #[test]
     fn replaced_in_time() {
         let t = |s: i64| Timestamp::from_second(1_800_000_000 + s).unwrap();
-        let token = |life| Token { text: String::new(), issued: t(0), expires: t(life) };
+        let token = |life| Token { audience: "".into(), seconds: life, issued: t(0), expires: t(life) };
         assert_eq!((token(3600).due(), token(400_000).due()), (t(2880), t(86_400)));
     }
 }

@@ -19,7 +19,7 @@ pub struct PayloadFile {
     pub mode: u32,
 }
 
-const DATA: &str = "..data";
+pub(super) const DATA: &str = "..data";
 const NEW_DATA: &str = "..data_tmp";
 
 /// Makes `dir` hold `payload`. Says whether anything changed.

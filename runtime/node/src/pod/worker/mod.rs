@@ -263,7 +263,7 @@ impl Worker {
             self.record = self.saved.clone();
         } else {
             self.saved = self.record.clone();
-            if let Err(error) = write_record(&self.context.dir, &self.record) {
+            if let Err(error) = write_record(&self.context.dir(), &self.record) {
                 tracing::warn!(namespace = self.context.namespace, name = self.context.name, %error, "the record of a Pod cannot be written");
             }
         }
@@ -282,11 +282,11 @@ impl Worker {
         if let (Some(ip), Some(ipam)) = (self.record.ip, self.context.node.ipam.get()) {
             ipam.release(ip, &self.context.uid);
         }
-        let (context, dir) = (self.context.clone(), self.context.dir.clone());
+        let (context, dir) = (self.context.clone(), self.context.dir());
         drop(self);
         tokio::task::spawn_blocking(move || {
             let _ = std::fs::remove_dir_all(dir);
-            context.node.logs.remove_pod(&context.log_dir);
+            context.node.logs.remove_pod(&context.log_dir());
         });
     }
 
