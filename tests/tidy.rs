@@ -15,14 +15,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("wharf-engine", &[]),
     ("wharf-image", &[]),
     // Only the server sees the store; the rest are clients of the API.
-    ("wharf-server", &["wharf-api", "wharf-store"]),
+    ("wharf-server", &["wharf-api", "wharf-rest", "wharf-store"]),
     ("wharf-controllers", &["wharf-api", "wharf-rest"]),
-    ("wharf-scheduler", &["wharf-api"]),
+    ("wharf-scheduler", &["wharf-api", "wharf-rest"]),
     // Knows no Kubernetes: who may do what, others answer.
     ("wharf-registry", &[]),
     ("wharf-node", &["wharf-api", "wharf-engine", "wharf-image", "wharf-net", "wharf-rest"]),
     ("wharf-dns", &["wharf-net"]),
-    ("wharf-ingress", &["wharf-net"]),
+    ("wharf-ingress", &["wharf-net", "wharf-rest"]),
     // A client of any cluster: it sees nothing of ours.
     ("wharf-kubectl", &[]),
     // Knows no Kubernetes type either.

@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend, IngressClass, IngressLoadBalancerIngress, IngressSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use wharf_net::PortRef;
+use wharf_rest::Pairs;
 
 use crate::{Annotations, plugins};
 
@@ -27,7 +28,7 @@ pub struct Kept {
     /// The plugins that it names.
     pub plugins: Box<[String]>,
     /// Its labels, which plugins may select by.
-    pub labels: Labels,
+    pub labels: Pairs,
     /// The annotations that are not understood, for the log.
     pub(crate) odd: Box<str>,
     pub(crate) rules: Box<[Rule]>,
@@ -43,10 +44,6 @@ pub struct Kept {
     /// As [`addresses_of`] it.
     pub(crate) addresses: Option<Box<[IpAddr]>>,
 }
-
-/// An object's labels in one piece: lines of `key=value`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Labels(Box<str>);
 
 /// The paths of a host.
 pub(crate) struct Rule {
@@ -126,7 +123,7 @@ impl Kept {
             name: name_of(meta),
             annotations: if annotations == **SILENT { SILENT.clone() } else { Arc::new(annotations) },
             plugins: plugins::named(annotated).into(),
-            labels: meta.labels.as_ref().map(Labels::from).unwrap_or_default(),
+            labels: meta.labels.as_ref().into(),
             odd: odd.join(", ").into(),
             default: spec.default_backend.as_ref().and_then(|backend| Target::of(backend, namespace)).map(Box::new),
             tls: spec.tls.iter().flatten().map(tls).collect(),
@@ -187,20 +184,6 @@ impl Target {
             _ => return None,
         };
         Some(Target { service: format!("{namespace}/{}", service.name).into(), port })
-    }
-}
-
-impl Labels {
-    /// The value of a label.
-    pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
-    }
-}
-
-impl From<&BTreeMap<String, String>> for Labels {
-    fn from(labels: &BTreeMap<String, String>) -> Labels {
-        let lines: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        Labels(lines.join("\n").into())
     }
 }
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use wharf_rest::Pairs;
 
 use crate::forward::Connection;
-use crate::{Body, Ingress, Labels, Location, pages};
+use crate::{Body, Ingress, Location, pages};
 
 /// The annotation by which an Ingress names plugins: names, separated by commas.
 pub const ANNOTATION: &str = "plugins.wharf.dev/ingress";
@@ -21,7 +22,7 @@ pub trait IngressPlugins: Send + Sync + 'static {
 
     /// The plugins of an Ingress, in their order: those that it names, and those that its labels match. Asked on every request: no lock that
     /// is held for long.
-    fn of(&self, named: &[String], labels: &Labels) -> Vec<Arc<str>>;
+    fn of(&self, named: &[String], labels: &Pairs) -> Vec<Arc<str>>;
 
     /// Asks a plugin about a request. It bounds the time by itself.
     fn on_request<'a>(&'a self, plugin: &'a str, head: PluginRequest<'a>) -> BoxFuture<'a, Result<PluginDecision, PluginFailure>>;
@@ -89,7 +90,7 @@ impl IngressPlugins for NoIngressPlugins {
         Box::pin(async {})
     }
 
-    fn of(&self, named: &[String], _: &Labels) -> Vec<Arc<str>> {
+    fn of(&self, named: &[String], _: &Pairs) -> Vec<Arc<str>> {
         named.iter().map(|name| name.as_str().into()).collect()
     }
 

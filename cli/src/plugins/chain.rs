@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use wharf_api::kinds::plugin::{INGRESS, Plugin};
 use wharf_api::selector::LabelSelector;
-use wharf_ingress::{IngressPlugins, Labels, PluginChanges, PluginDecision, PluginFailure, PluginRequest};
+use wharf_ingress::{IngressPlugins, Pairs, PluginChanges, PluginDecision, PluginFailure, PluginRequest};
 use wharf_plugin_host::ingress::{Changes, Decision, RequestHead};
 use wharf_plugin_host::{CallError, PluginHost};
 
@@ -67,7 +67,7 @@ fn table<'a>(plugins: impl Iterator<Item = &'a Plugin>) -> Vec<Link> {
 }
 
 /// Those that an Ingress has. One that it names and that is not there is asked, too: that fails, and the request with it.
-fn chosen(table: &[Link], named: &[String], labels: &Labels) -> Vec<Arc<str>> {
+fn chosen(table: &[Link], named: &[String], labels: &Pairs) -> Vec<Arc<str>> {
     let is_named = |link: &Link| named.iter().any(|name| *name == *link.name);
     let there = table.iter().filter(|link| is_named(link) || link.ingresses.as_ref().is_some_and(|s| s.matches_with(|key| labels.get(key))));
     let missing = named.iter().filter(|name| !table.iter().any(|link| *link.name == ***name));
@@ -82,7 +82,7 @@ impl IngressPlugins for Chain {
         })
     }
 
-    fn of(&self, named: &[String], labels: &Labels) -> Vec<Arc<str>> {
+    fn of(&self, named: &[String], labels: &Pairs) -> Vec<Arc<str>> {
         let table = self.table.read().clone();
         if table.is_empty() && named.is_empty() { Vec::new() } else { chosen(&table, named, labels) }
     }
@@ -138,12 +138,12 @@ mod tests {
             plugin("other", 0, json!({"matchLabels": {"x": "y"}})),
         ];
         let table = table(all.iter());
-        let labels = Labels::from(&BTreeMap::from([("tier".to_owned(), "public".to_owned())]));
+        let labels = Pairs::from(&BTreeMap::from([("tier".to_owned(), "public".to_owned())]));
         let of = |named: &[&str], labels| {
             let named: Vec<String> = named.iter().map(|n| (*n).to_owned()).collect();
             chosen(&table, &named, labels).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(of(&[], &labels), "a late");
-        assert_eq!(of(&["late", "b", "gone"], &Labels::default()), "gone a b late");
+        assert_eq!(of(&["late", "b", "gone"], &Pairs::default()), "gone a b late");
     }
 }

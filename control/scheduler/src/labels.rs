@@ -1,7 +1,7 @@
 //! Label selectors over labels.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use wharf_api::Pairs;
+use wharf_rest::Pairs;
 
 /// Whether labels match. No selector matches nothing; an empty one matches everything.
 pub(crate) fn selected(selector: Option<&LabelSelector>, labels: &Pairs) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use k8s_openapi::api::core::v1::{NodeAffinity, Pod, PodAffinity, PodAntiAffinity, Toleration, TopologySpreadConstraint};
-use wharf_api::Pairs;
+use wharf_rest::Pairs;
 
 use crate::resources::{Resources, requests};
 

@@ -16,7 +16,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use wharf_api::Pairs;
+use wharf_rest::Pairs;
 
 use crate::pod::PodInfo;
 

@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use wharf_api::Pairs;
 use wharf_api::selector::{FieldSelector, LabelSelector};
 use wharf_api::status::ApiError;
+use wharf_rest::Pairs;
 use wharf_store::Item;
 
 use crate::catalog::Served;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
-use wharf_ingress::{ANNOTATION, IngressPlugins, Labels, NoLocalHandlers, Options, PluginChanges, PluginDecision, PluginFailure, PluginRequest};
+use wharf_ingress::{ANNOTATION, IngressPlugins, NoLocalHandlers, Options, Pairs, PluginChanges, PluginDecision, PluginFailure, PluginRequest};
 
 use crate::bed::{Bed, get, rule, send};
 
@@ -16,7 +16,7 @@ impl IngressPlugins for Named {
         Box::pin(async {})
     }
 
-    fn of(&self, named: &[String], _: &Labels) -> Vec<Arc<str>> {
+    fn of(&self, named: &[String], _: &Pairs) -> Vec<Arc<str>> {
         named.iter().map(|name| name.as_str().into()).collect()
     }
 
@@ -123,7 +123,7 @@ impl IngressPlugins for Unknown {
         })
     }
 
-    fn of(&self, _: &[String], _: &Labels) -> Vec<Arc<str>> {
+    fn of(&self, _: &[String], _: &Pairs) -> Vec<Arc<str>> {
         vec![]
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{PodAffinityTerm, WeightedPodAffinityTerm};
-use wharf_api::Pairs;
+use wharf_rest::Pairs;
 
 use crate::framework::{Change, MAX_SCORE, Plugin, State, Verdict};
 use crate::labels::selected;

@@ -10,8 +10,8 @@ use crate::framework::{Change, MAX_SCORE, Plugin, State, Verdict};
 use crate::labels::selected;
 use crate::node::{NodeInfo, Snapshot};
 use crate::pod::PodInfo;
-use wharf_api::Pairs;
 use wharf_api::placement::tolerates;
+use wharf_rest::Pairs;
 
 pub(super) struct PodTopologySpread;
 
