@@ -4,6 +4,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::Debug;
 
+use jiff::Timestamp;
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -134,6 +135,9 @@ pub trait Kind: Send + Sync + 'static {
 
     /// Before validation of an update, beside keeping the status: what an update may not touch.
     fn prepare_update(_new: &mut Self::Object, _old: &Self::Object) {}
+
+    /// Behind the preparation of a create or an update: times that an object says of itself.
+    fn stamp(_new: &mut Self::Object, _old: Option<&Self::Object>, _now: Timestamp) {}
 
     /// Copies the status, for kinds that have the `status` subresource.
     fn copy_status(_to: &mut Self::Object, _from: &Self::Object) {}
@@ -289,6 +293,8 @@ pub trait DynKind: Send + Sync {
     fn prepare_update(&self, new: &mut dyn DynObject, old: &dyn DynObject);
     /// The old object with the new status (and the metadata that a status update may change).
     fn prepare_status_update(&self, new: &mut dyn DynObject, old: &dyn DynObject);
+    /// See [`Kind::stamp`].
+    fn stamp(&self, new: &mut dyn DynObject, old: Option<&dyn DynObject>, now: Timestamp);
     /// See [`Kind::validate`].
     fn validate(&self, object: &dyn DynObject) -> Errors;
     /// See [`Kind::validate_update`].
@@ -396,6 +402,9 @@ impl<K: Kind> DynKind for Erased<K> {
         kept.resource_version = meta.resource_version;
         K::keep_on_status_update(&mut merged, old);
         *new = merged;
+    }
+    fn stamp(&self, new: &mut dyn DynObject, old: Option<&dyn DynObject>, now: Timestamp) {
+        K::stamp(typed_mut::<K>(new), old.map(typed::<K>), now);
     }
     fn validate(&self, object: &dyn DynObject) -> Errors {
         K::validate(typed::<K>(object))

@@ -48,12 +48,13 @@ impl State {
 }
 
 /// (group/version, plural, kind, namespaced)
-const KINDS: [(&str, &str, &str, bool); 24] = [
+const KINDS: [(&str, &str, &str, bool); 25] = [
     ("v1", "configmaps", "ConfigMap", true),
     ("v1", "endpoints", "Endpoints", true),
     ("v1", "events", "Event", true),
     ("v1", "namespaces", "Namespace", false),
     ("v1", "nodes", "Node", false),
+    ("v1", "persistentvolumes", "PersistentVolume", false),
     ("v1", "persistentvolumeclaims", "PersistentVolumeClaim", true),
     ("v1", "pods", "Pod", true),
     ("v1", "replicationcontrollers", "ReplicationController", true),

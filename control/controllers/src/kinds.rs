@@ -7,7 +7,8 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, Container, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota, Service, ServiceAccount,
+    Affinity, ConfigMap, Container, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota, Service,
+    ServiceAccount, Volume,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -33,6 +34,9 @@ impl Typed for Deployment {}
 impl Typed for Endpoints {}
 impl Typed for Job {}
 impl Typed for Lease {}
+impl Typed for PersistentVolume {
+    const NAMESPACED: bool = false;
+}
 impl Typed for PersistentVolumeClaim {}
 impl Typed for PodDisruptionBudget {}
 impl Typed for ReplicaSet {}
@@ -85,7 +89,8 @@ impl Typed for Pod {
             owners.shrink_to_fit();
         }
         if let Some(spec) = &mut self.spec {
-            spec.volumes = None;
+            let claim = |v: &Volume| v.persistent_volume_claim.is_some() || v.ephemeral.is_some();
+            spec.volumes = spec.volumes.take().map(|all| all.into_iter().filter(claim).collect()).filter(|all: &Vec<_>| !all.is_empty());
             spec.affinity = spec.affinity.take().and_then(to_a_name);
             spec.topology_spread_constraints = None;
             spec.image_pull_secrets = None;
@@ -136,10 +141,24 @@ impl Typed for Pod {
         if matches!(self.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Succeeded" | "Failed")) {
             into.push("terminated".to_owned());
         }
+        claims(self).for_each(|claim| into.push(claim_term(namespace(&self.metadata), &claim)));
         if let Some(job) = tracked_by_job(self) {
             into.push(format!("job/{}/{job}", namespace(&self.metadata)));
         }
     }
+}
+
+/// The claims that a Pod's volumes are of: those that it names, and those that are made for it.
+pub fn claims(pod: &Pod) -> impl Iterator<Item = String> {
+    pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()).filter_map(|volume| match &volume.persistent_volume_claim {
+        Some(named) => Some(named.claim_name.clone()),
+        None => volume.ephemeral.as_ref().map(|_| format!("{}-{}", pod.metadata.name.as_deref().unwrap_or_default(), volume.name)),
+    })
+}
+
+/// The term under which the Pods that use a claim are found.
+pub fn claim_term(namespace: &str, claim: &str) -> String {
+    format!("claim/{namespace}/{claim}")
 }
 
 /// The finalizer that a Job's Pods carry until they are counted.

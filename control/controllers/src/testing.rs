@@ -38,7 +38,7 @@ pub(crate) fn world(yaml: &str) -> World {
         let name = meta["name"].as_str().unwrap_or_default().to_owned();
         meta.entry("uid").or_insert_with(|| format!("{}-{name}", kind.to_lowercase()).into());
         meta.entry("resourceVersion").or_insert_with(|| "1".into());
-        if !matches!(kind.as_str(), "Namespace" | "Node" | "ClusterRole" | "CertificateSigningRequest") {
+        if !matches!(kind.as_str(), "Namespace" | "Node" | "ClusterRole" | "CertificateSigningRequest" | "PersistentVolume") {
             meta.entry("namespace").or_insert_with(|| "default".into());
         }
         world.put(object);

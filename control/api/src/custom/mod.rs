@@ -227,6 +227,7 @@ impl DynKind for CustomKind {
         merged.metadata.resource_version = new.metadata.resource_version.take();
         *new = merged;
     }
+    fn stamp(&self, _: &mut dyn DynObject, _: Option<&dyn DynObject>, _: jiff::Timestamp) {}
     fn validate(&self, object: &dyn DynObject) -> Errors {
         self.errors(own(object), None, false)
     }

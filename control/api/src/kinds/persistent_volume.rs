@@ -1,9 +1,11 @@
 //! `v1` PersistentVolume: storage that claims are bound to.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::field::{Error, Errors, Path, printed_json};
 use crate::k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeSpec, PersistentVolumeStatus};
+use crate::k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::kind::{Kind, Merge, Names, Scope, Subresource};
 use crate::kinds::checks::one_of;
 use crate::kinds::columns::{age, age_cell, name, name_cell, text as text_column};
@@ -11,6 +13,7 @@ use crate::kinds::normal::{fill, text};
 use crate::kinds::persistent_volume_claim::{access_modes, positive, short_modes};
 use crate::kinds::pod;
 use crate::kinds::{merge, names};
+use crate::meta::whole_second;
 use crate::table::Columns;
 
 /// PersistentVolume of `v1`.
@@ -40,6 +43,16 @@ impl Kind for PersistentVolumes {
 
     fn prepare_create(volume: &mut PersistentVolume) {
         volume.status = Some(PersistentVolumeStatus { phase: Some("Pending".to_owned()), ..PersistentVolumeStatus::default() });
+    }
+
+    /// Since when it is in its phase, unless whoever wrote it says so.
+    fn stamp(new: &mut PersistentVolume, old: Option<&PersistentVolume>, now: Timestamp) {
+        let before = old.and_then(|old| old.status.as_ref());
+        let Some(status) = &mut new.status else { return };
+        let said = before.and_then(|before| before.last_phase_transition_time.as_ref());
+        if before.is_none_or(|before| before.phase != status.phase) && status.last_phase_transition_time.as_ref() == said {
+            status.last_phase_transition_time = Some(Time(whole_second(now)));
+        }
     }
 
     fn validate(volume: &PersistentVolume) -> Errors {

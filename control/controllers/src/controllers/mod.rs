@@ -21,6 +21,8 @@ pub mod namespace;
 pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod pod_gc;
+pub mod pv_protection;
+pub mod pvc_protection;
 pub mod replica_set;
 pub mod replication_controller;
 pub mod resource_quota;
@@ -82,6 +84,8 @@ pub fn all() -> Vec<Arc<dyn Controller>> {
         Arc::new(endpoint_slice::EndpointSlices),
         Arc::new(endpoints::EndpointsController),
         Arc::new(pod_gc::PodGc),
+        Arc::new(pvc_protection::PvcProtection),
+        Arc::new(pv_protection::PvProtection),
         Arc::new(namespace::Namespaces),
         Arc::new(garbage_collector::GarbageCollector),
     ]

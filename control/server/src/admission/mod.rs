@@ -15,6 +15,7 @@ mod priority;
 mod rbac;
 mod resource_quota;
 mod service_account;
+mod storage_protection;
 mod taint_nodes;
 
 use std::borrow::Cow;
@@ -70,6 +71,7 @@ pub(crate) async fn mutate(admission: &Admission<'_>, boxed: &mut Box<dyn DynObj
     priority::mutate(admission, object, old)?;
     default_toleration_seconds::mutate(admission, object);
     default_ingress_class::mutate(admission, object)?;
+    storage_protection::mutate(admission, object);
     certificates::mutate(admission, object, old);
     plugins::mutate(admission, boxed, old).await
 }

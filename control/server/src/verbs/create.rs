@@ -127,8 +127,10 @@ pub(crate) async fn create_object(ask: &Ask<'_>, mut object: Box<dyn DynObject>,
     admission::mutate(&admission, &mut object, None).await?;
     served.kind().default(&mut *object);
     let prefix = object.meta().generate_name.clone().filter(|p| !p.is_empty() && given_name.is_empty());
-    fill_on_create(object.meta_mut(), uuid::Uuid::new_v4().to_string(), Timestamp::now());
+    let now = Timestamp::now();
+    fill_on_create(object.meta_mut(), uuid::Uuid::new_v4().to_string(), now);
     served.kind().prepare_create(&mut *object);
+    served.kind().stamp(&mut *object, None, now);
     if object.meta().finalizers.as_ref().is_some_and(Vec::is_empty) {
         object.meta_mut().finalizers = None;
     }

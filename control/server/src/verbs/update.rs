@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use wharf_api::DynObject;
 use wharf_api::decode::Decoded;
@@ -115,6 +116,7 @@ where
             Part::Status => served.kind().prepare_status_update(&mut *new, &*old),
             Part::Whole => {}
         }
+        served.kind().stamp(&mut *new, Some(&*old), Timestamp::now());
         crate::managed::updated(ask, &mut *new, &*old, options, part)?;
         let reservation = crate::services::allocate(ask, &mut *new, Some(&*old))?;
         let mut errors = metadata_errors(new.as_ref(), old.as_ref());
