@@ -66,16 +66,21 @@ const MOST: usize = 6;
 const PATIENCE: usize = 64;
 /// How many strange objects are remembered.
 const STRANGE: usize = 3;
+/// A larger object describes none (LZ4 does not look further back), and is packed by itself: to try the others would take long.
+const LARGEST: usize = 64 << 10;
 /// To a fifth of its length an object is packed well: no better description is looked for.
 const WELL: usize = 5;
 
 impl Dictionary {
     /// Packs an object; one that nothing describes stays as it is.
     pub fn pack(&self, whole: Bytes) -> Text {
-        let (objects, strange) = {
+        let small = whole.len() <= LARGEST;
+        let (objects, strange) = if small {
             let mut known = self.0.lock();
             known.since += 1;
             (known.objects.clone(), known.strange.clone())
+        } else {
+            Default::default()
         };
         // By itself, or by the first that describes it well.
         let mut best = (packed::compressed(&whole, &[]), Arc::default());
@@ -88,7 +93,7 @@ impl Dictionary {
                 best = (packed, object);
             }
         }
-        if best.0.len() * WELL > whole.len() {
+        if small && best.0.len() * WELL > whole.len() {
             let others = strange.iter().map(|object| (packed::compressed(&whole, object), object));
             match others.min_by_key(|(packed, _)| packed.len()) {
                 // A third less is worth a description of its own.
