@@ -94,7 +94,8 @@ impl Dictionary {
             }
         }
         if small && best.0.len() * WELL > whole.len() {
-            let others = strange.iter().map(|object| (packed::compressed(&whole, object), object));
+            // What rests again as it did is not a sort.
+            let others = strange.iter().filter(|object| **object != whole).map(|object| (packed::compressed(&whole, object), object));
             match others.min_by_key(|(packed, _)| packed.len()) {
                 // A third less is worth a description of its own.
                 Some((packed, object)) if packed.len() * 3 <= best.0.len() * 2 => {
@@ -131,6 +132,9 @@ impl Known {
     }
 
     fn wonder_at(&mut self, object: &Bytes) {
+        if self.strange.contains(object) {
+            return;
+        }
         if self.strange.len() >= STRANGE {
             self.strange.pop_front();
         }
@@ -193,6 +197,16 @@ mod tests {
             }
         }
         assert_eq!(dictionary.0.lock().objects.len(), MOST);
+    }
+
+    #[test]
+    fn what_rests_again_does_not_describe_itself() {
+        let dictionary = Dictionary::default();
+        for _ in 0..3 {
+            dictionary.pack(object("a", 7919));
+        }
+        let known = dictionary.0.lock();
+        assert_eq!((known.objects.len(), known.strange.len()), (0, 1));
     }
 
     #[test]
