@@ -205,6 +205,25 @@ mod tests {
     use crate::kinds::testing::{check_refused, check_row};
 
     #[test]
+    fn says_since_when_it_is_in_its_phase() {
+        let at = |second| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let volume = |phase: &str, since: Option<i64>| {
+            let status = PersistentVolumeStatus { phase: Some(phase.to_owned()), last_phase_transition_time: since.map(|s| Time(at(s))), ..Default::default() };
+            PersistentVolume { status: Some(status), ..PersistentVolume::default() }
+        };
+        for (old, new, since) in [
+            (None, volume("Pending", None), 9),
+            (Some(volume("Pending", Some(1))), volume("Pending", Some(1)), 1),
+            (Some(volume("Pending", Some(1))), volume("Bound", Some(1)), 9),
+            (Some(volume("Pending", Some(1))), volume("Bound", Some(5)), 5),
+        ] {
+            let mut stamped = new.clone();
+            PersistentVolumes::stamp(&mut stamped, old.as_ref(), at(9));
+            assert_eq!(stamped.status.unwrap().last_phase_transition_time, Some(Time(at(since))), "{old:?} {new:?}");
+        }
+    }
+
+    #[test]
     fn refuses_in_kubernetes_words() {
         check_refused::<PersistentVolumes>(
             r#"
