@@ -119,8 +119,6 @@ fn theirs(changes: Changes) -> PluginChanges {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use serde_json::json;
 
@@ -138,7 +136,7 @@ mod tests {
             plugin("other", 0, json!({"matchLabels": {"x": "y"}})),
         ];
         let table = table(all.iter());
-        let labels = Pairs::from(&BTreeMap::from([("tier".to_owned(), "public".to_owned())]));
+        let labels: Pairs = [("tier", "public")].into_iter().collect();
         let of = |named: &[&str], labels| {
             let named: Vec<String> = named.iter().map(|n| (*n).to_owned()).collect();
             chosen(&table, &named, labels).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")

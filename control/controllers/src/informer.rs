@@ -157,7 +157,7 @@ impl<S: Sink> Informer<S> {
     /// Lists all objects, and gives the revision from which to watch.
     async fn list(&mut self) -> Result<String, kube::Error> {
         let mut proceed = String::new();
-        // What goes while nobody looks, and what was made anew by then.
+        // What of these the list does not show went while nobody looked; what it shows under another uid was made anew.
         let mut before = self.world.graph.of(&self.resource);
         loop {
             let mut path = format!("{}?limit={PAGE}", self.resource.path(""));
@@ -171,7 +171,7 @@ impl<S: Sink> Informer<S> {
                 if let Some(known) = before.remove(&key).filter(|uid| **uid != *crate::resource::uid(S::meta(&object))) {
                     S::remove(&self.world, &key, &known);
                 }
-                self.apply(object);
+                S::apply(&self.world, &self.resource, object);
             }
             match page.metadata.continue_.filter(|c| !c.is_empty()) {
                 Some(more) => proceed = more,
@@ -198,7 +198,7 @@ impl<S: Sink> Informer<S> {
         while let Some(event) = events.next().await {
             match event {
                 Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
-                    self.move_to(position, S::meta(&object).resource_version.clone(), |me| me.apply(object));
+                    self.move_to(position, S::meta(&object).resource_version.clone(), |me| S::apply(&me.world, &me.resource, object));
                 }
                 Ok(WatchEvent::Deleted(object)) => {
                     let (key, uid) = (Key::of(S::meta(&object)), crate::resource::uid(S::meta(&object)).to_owned());
@@ -222,10 +222,6 @@ impl<S: Sink> Informer<S> {
             }
             *position = revision;
         }
-    }
-
-    fn apply(&self, object: S::Object) {
-        S::apply(&self.world, &self.resource, object);
     }
 }
 
